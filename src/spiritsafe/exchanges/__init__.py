@@ -1,0 +1,1 @@
+"""The record and its stores: record, logprobs (packing), segments (the log), ledger (the index over it), files."""

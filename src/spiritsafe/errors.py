@@ -16,6 +16,9 @@ of the outside goes through `shown`, and an API key goes into no message at all.
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 
 class SpiritSafeError(Exception):
     """Base of every error this package raises on purpose; the command prints it as one line and exits with 2."""
@@ -33,8 +36,8 @@ class UpstreamError(SpiritSafeError, RuntimeError):
     """A model did not answer, or answered with an error.
 
     Attributes:
-        kind: a short stable word for counting: "auth", "rate_limited", "unreachable", "timeout", "server", "refused",
-            "malformed", "unknown_model".
+        kind: a short stable word for counting: "auth", "quota", "rate_limited", "unreachable", "timeout", "broken_off",
+            "server", "refused", "malformed", "unknown_model".
         retryable: whether the same request may succeed later.
         retry_after_s: seconds the upstream asked to wait, where it said so.
         maybe_billed: whether the upstream may have charged for the attempt (it had the request and broke off later).
@@ -57,6 +60,21 @@ class UpstreamError(SpiritSafeError, RuntimeError):
         self.retry_after_s = retry_after_s
         self.maybe_billed = maybe_billed
         self.status = status
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions are rebuilt from their positional arguments alone, which would lose all but the message.
+        return partial(UpstreamError, **self.facts), (str(self),)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All but the message, as the arguments of an error that says the same in other words."""
+        return {
+            "kind": self.kind,
+            "retryable": self.retryable,
+            "retry_after_s": self.retry_after_s,
+            "maybe_billed": self.maybe_billed,
+            "status": self.status,
+        }
 
 
 class StoreError(SpiritSafeError, RuntimeError):

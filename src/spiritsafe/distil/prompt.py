@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from spiritsafe.errors import InputError, shown
+from spiritsafe.exchanges.line import from_json, to_json
 from spiritsafe.exchanges.record import Exchange, Message
 
 
@@ -75,3 +76,18 @@ def prompt_from_json(row: Mapping[str, Any]) -> Prompt:
         return Prompt(row["id"], messages, row.get("expected"), row.get("meta", {}))
     except (KeyError, TypeError, AttributeError):
         raise InputError(f"got prompt line {shown(row)}, wanted id and messages; run the collect stage again") from None
+
+
+def row_to_json(row: CollectedRow) -> dict[str, Any]:
+    """The line of `collected.jsonl`: the exchange's own, with the prompt under `prompt`."""
+    return to_json(row.exchange) | {"prompt": prompt_to_json(row.prompt)}
+
+
+def row_from_json(line: Mapping[str, Any]) -> CollectedRow:
+    """The row of a line of `collected.jsonl`.
+
+    Raises:
+        InputError: the line is no exchange, or lacks its prompt.
+    """
+    exchange = from_json({key: value for key, value in line.items() if key != "prompt"})
+    return CollectedRow(prompt_from_json(line.get("prompt", {})), exchange)

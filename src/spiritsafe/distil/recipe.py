@@ -167,7 +167,8 @@ class Verifier(Section):
     known answer, or only validates `json_schema` where there is no known answer; "regex" searches `pattern`;
     "function" calls `function` ("package.module:name") with (prompt, answer, expected) and takes its truth. With
     `grounded`, "json" also asks that every string value occurs in the prompt, which needs no known answer. With
-    `use_expected` off, known answers are ignored, as in curating answers whose truth one would not know.
+    `use_expected` off, known answers are ignored, as in curating answers whose truth one would not know. With
+    `ignore_case`, "exact", "json" (values and grounding) and "regex" do not tell upper from lower case.
     """
 
     kind: Literal["exact", "numeric", "json", "regex", "function"]
@@ -177,6 +178,7 @@ class Verifier(Section):
     tolerance: float = Field(1e-6, ge=0)
     grounded: bool = False
     use_expected: bool = True
+    ignore_case: bool = False
 
 
 class Cut(Section):
@@ -236,7 +238,11 @@ class Train(Section):
 
 
 class Evaluate(Section):
-    """The held-out items and how they are judged."""
+    """The held-out items and how they are judged.
+
+    `machine_dollars_per_hour` is what the machine that runs the student costs; without it the student's price is
+    unknown.
+    """
 
     prompts: PromptSource | None = None
     held_out: int = Field(0, ge=0)
@@ -246,6 +252,7 @@ class Evaluate(Section):
     bootstrap: int = Field(10_000, gt=0)
     confidence: float = Field(0.95, gt=0, lt=1)
     seed: int = 0
+    machine_dollars_per_hour: float | None = Field(None, ge=0)
 
     @model_validator(mode="after")
     def _some_items(self) -> Evaluate:
@@ -319,11 +326,12 @@ def parse(raw: dict[str, Any], path: Path) -> Recipe:
     try:
         recipe = Recipe.model_validate(raw)
     except ValidationError as error:
-        raise InputError(f"recipe {shown(str(path))}: {_first_problem(error)}") from None
+        raise InputError(f"recipe {shown(str(path))}: {first_problem(error)}") from None
     return _anchored(recipe, path.parent)
 
 
-def _first_problem(error: ValidationError) -> str:
+def first_problem(error: ValidationError) -> str:
+    """The first of the problems pydantic found, as part of a one-line message; unknown fields name the nearest."""
     first = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in first["loc"]) or "top level"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""

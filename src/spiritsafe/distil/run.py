@@ -65,6 +65,11 @@ class RunFolder:
         return self.root / "collected.jsonl"
 
     @property
+    def held_out_collected(self) -> Path:
+        """The teacher's answers to the held-out prompts: the same lines."""
+        return self.root / "held_out_collected.jsonl"
+
+    @property
     def curated(self) -> Path:
         """What is kept to train on: the same lines."""
         return self.root / "curated.jsonl"

@@ -1,0 +1,1 @@
+"""Numbers only: resample (seeded draws of counted outcomes), intervals (shares, differences, recovered capability)."""

@@ -1,6 +1,7 @@
 """Dialect: the single place a native API format lives.
 
-A dialect turns a `Request` into the bytes of an HTTP request and the bytes of an answer into an `Answer`; no I/O.
+A dialect turns a `Request` into the bytes of an HTTP request and the bytes of an answer into an `Answer`, and, for
+whoever stands on the other side of the wire (scripted servers, a gateway), the other way round; no I/O.
 """
 
 from __future__ import annotations
@@ -68,5 +69,21 @@ class Dialect(Protocol):
         ...
 
     def error(self, status: int, body: bytes, retry_after: str | None) -> UpstreamError:
-        """The error in an unsuccessful answer, with whether to retry and how long to wait."""
+        """The error in an unsuccessful answer, with whether to retry and how long to wait.
+
+        `retry_after` is a number of seconds as text; whoever has a clock turns an HTTP date into one first. Never
+        raises, whatever the body.
+        """
+        ...
+
+    def read(self, body: bytes) -> tuple[str, Request]:
+        """The model name and the request in a body that a customer sent: what `render` wrote, read back.
+
+        Raises:
+            InputError: the body is not a request of this format.
+        """
+        ...
+
+    def write(self, model: str, answer: Answer) -> bytes:
+        """The body that gives `answer` to a customer who asked for `model`: what `parse` reads. No log-probs."""
         ...

@@ -1,0 +1,55 @@
+# Every target sets up what it needs in .venv; nothing has to be installed by hand.
+#   make demo        distil the embedded teacher into a small student; report in runs/demo/
+#   make test        lint, types, import contracts, tests (under ten minutes on two cores)
+#   make test-slow   the tests that need the embedded model or minutes
+#   make bench       every benchmark, quick form
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+# Waiting threads that spin halve the speed of a busy machine.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: demo test test-slow bench format clean
+
+demo: $(VENV)/.demo
+	$(BIN)/spiritsafe distil run demo --out runs/demo
+
+test: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+test-slow: $(VENV)/.dev
+	$(BIN)/spiritsafe models get smollm2-135m
+	$(BIN)/pytest -m slow --timeout 900
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/collect.py --quick
+	$(BIN)/python benchmarks/train.py --quick
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf $(VENV) build dist
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# torch comes first and pinned: asked for by itself, pip takes a CPU build where one is at hand.
+$(VENV)/.torch: constraints.txt | $(BIN)/python
+	$(PIP) torch
+	touch $@
+
+$(VENV)/.demo: pyproject.toml constraints.txt $(VENV)/.torch
+	$(PIP) --editable '.[demo]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.torch
+	$(PIP) --editable '.[dev]'
+	touch $@ $(VENV)/.demo

@@ -45,6 +45,7 @@ def make_model(vocab: int, *, seed: int = 0, layers: int = 2, tied: bool = True,
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
+    torch.set_num_threads(1)  # so small that a second thread only waits
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=vocab,

@@ -136,7 +136,7 @@ def test_training_learns_and_says_what_it_took(tokenizer, new_model, rows) -> No
     said: list[Any] = []
 
     summary = fit(
-        new_model(VOCAB), tokenizer, rows, Train(epochs=6, batch_size=4, learning_rate=3e-3), on_progress=said.append
+        new_model(VOCAB), tokenizer, rows, Train(epochs=6, batch_size=4, learning_rate=1e-2), on_progress=said.append
     )
 
     assert summary.last_loss < 0.5 * summary.first_loss

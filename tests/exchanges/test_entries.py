@@ -1,6 +1,7 @@
 """Records of the ledger's log: what the index is told is the same from the record and from its bytes."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,17 @@ from hypothesis import strategies as st
 from tests.strategies import attempts, counts, exchanges, maybe, short_text
 
 from spiritsafe.errors import InputError, StoreError
-from spiritsafe.exchanges.entries import ANSWERED, LEASED, Attempt, LeaseLevel, Record, attempt_of, decode, encode
+from spiritsafe.exchanges.entries import (
+    ANSWERED,
+    LEASED,
+    Attempt,
+    LeaseLevel,
+    Record,
+    attempt_of,
+    decode,
+    encode,
+    nanodollars,
+)
 from spiritsafe.exchanges.line import from_json
 from spiritsafe.exchanges.record import Exchange
 
@@ -52,3 +63,17 @@ def test_what_is_no_record_is_a_store_error(data: bytes) -> None:
 def test_a_record_of_a_newer_version_is_a_store_error() -> None:
     with pytest.raises(StoreError, match="version 2; upgrade"):
         decode(b'{"v":2,"messages":[]}')
+
+
+@given(st.floats(0, 1000))
+def test_money_is_rounded_up_by_less_than_a_nanodollar(dollars: float) -> None:
+    exact = Fraction(dollars) * 10**9
+
+    assert exact - Fraction(1, 1000) <= nanodollars(dollars) < exact + 1 + Fraction(1, 1000)
+
+
+@pytest.mark.parametrize(
+    ("dollars", "nano"), [(0.0, 0), (1e-12, 1), (1.1e-9, 2), (0.000123456, 123_456), (0.3, 300_000_000)]
+)
+def test_money_as_it_is_written_is_exact(dollars: float, nano: int) -> None:
+    assert nanodollars(dollars) == nano

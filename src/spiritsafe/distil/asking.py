@@ -81,6 +81,7 @@ class Asker:
     given_up: TeacherGivenUp | None = None
     broken_off: list[Attempt] = field(default_factory=list)
     _asking: set[bytes] = field(default_factory=set)
+    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
     async def answer(self, request: Request, *, escalated: bool = False) -> Exchange | None:
         """The answer to `request`; None if another task is asking the very same just now.
@@ -101,6 +102,8 @@ class Asker:
         found = self.ledger.get(key)
         if found is not None:
             self.tally.from_ledger += 1
+            # A hit waits for nothing: without this a million of them would hold the loop for a minute.
+            await asyncio.sleep(0)
             return found
         self._asking.add(key)
         try:
@@ -124,7 +127,7 @@ class Asker:
                     raise
                 delay_s = self.backoff.delay_s(retries, self.draw(), error.retry_after_s)
             else:
-                self.circuit.success(_now_s())
+                self.circuit.success(self._loop.time())
                 self.tally.answered(answer)
                 return answer
             retries += 1
@@ -143,7 +146,7 @@ class Asker:
         self._stop_if_given_up(error)
 
     def _stop_if_given_up(self, error: UpstreamError) -> None:
-        if self.given_up is None and self.circuit.is_open(_now_s()):
+        if self.given_up is None and self.circuit.is_open(self._loop.time()):
             many = max(self.circuit.failures, self.circuit.given_up)
             self.given_up = TeacherGivenUp.after(error, f"{many} requests in a row failed, the last with: ")
         if self.given_up is not None:
@@ -162,7 +165,7 @@ class Asker:
         except BaseException:
             self.gate.abandoned()
             raise
-        task = _this_task()
+        task = self._this_task()
         self.in_flight.add(task)
         try:
             came = await self._send(key, request, worst, sent_at_s)
@@ -215,7 +218,7 @@ class Asker:
 
     async def _commit(self, record: Exchange | Attempt, lost: Attempt) -> None:
         """Put `record` on disk; where that fails, `lost` is what is left to write off."""
-        task = _this_task()
+        task = self._this_task()
         self.committing.add(task)
         try:
             await self.commit.add(record)
@@ -224,6 +227,11 @@ class Asker:
             raise
         finally:
             self.committing.discard(task)
+
+    def _this_task(self) -> asyncio.Task[Any]:
+        task = asyncio.current_task(self._loop)
+        assert task is not None, "asked outside a task"
+        return task
 
     def _lost(self, key: bytes, request: Request, worst: Cost, kind: str) -> Attempt:
         output = request.sampling.max_tokens or 0
@@ -239,16 +247,6 @@ class Asker:
         if self.broken_off:
             self.ledger.append(self.broken_off)
             self.broken_off = []
-
-
-def _now_s() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def _this_task() -> asyncio.Task[Any]:
-    task = asyncio.current_task()
-    assert task is not None, "asked outside a task"
-    return task
 
 
 def _tokens(answer: Exchange) -> float | None:

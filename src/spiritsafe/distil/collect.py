@@ -189,8 +189,6 @@ class _Sitting:
             await self._have(prompt_id, request)
             if self.asker.stopping:
                 return
-            # A ledger hit waits for nothing: without this a million of them would hold the loop for a minute.
-            await asyncio.sleep(0)
 
     async def _have(self, prompt_id: str, request: Request) -> None:
         """Have the answer to `request` in the ledger, and the one with the larger limit where the first was cut off."""

@@ -100,37 +100,56 @@ class Budget:
     def __init__(self, dollars: float | None, tokens: int | None, spent: Cost = Cost()) -> None:
         self.limit_nanodollars = None if dollars is None else int(dollars * NANO)
         self.limit_tokens = tokens
-        self.spent = spent
-        self.reserved = Cost()
         self.in_flight = 0
+        # Plain numbers: they change twice a request, where an object each time would be seen in the profile.
+        self._spent_nanodollars, self._spent_tokens = spent.nanodollars, spent.tokens
+        self._reserved_nanodollars = self._reserved_tokens = 0
 
     @property
-    def is_limited(self) -> bool:
-        """Whether there is any limit at all."""
-        return self.limit_nanodollars is not None or self.limit_tokens is not None
+    def spent(self) -> Cost:
+        """What was spent, in this sitting and before."""
+        return Cost(self._spent_nanodollars, self._spent_tokens)
+
+    @property
+    def reserved(self) -> Cost:
+        """The worst case of all that is in flight."""
+        return Cost(self._reserved_nanodollars, self._reserved_tokens)
 
     def fits(self, cost: Cost) -> bool:
         """Whether `cost` can be reserved on top of what is spent and reserved."""
-        after = self.spent + self.reserved + cost
-        if self.limit_nanodollars is not None and after.nanodollars > self.limit_nanodollars:
+        return not self._over_dollars(cost) and not self._over_tokens(cost)
+
+    def _over_dollars(self, cost: Cost) -> bool:
+        limit = self.limit_nanodollars
+        return limit is not None and self._spent_nanodollars + self._reserved_nanodollars + cost.nanodollars > limit
+
+    def _over_tokens(self, cost: Cost) -> bool:
+        limit = self.limit_tokens
+        return limit is not None and self._spent_tokens + self._reserved_tokens + cost.tokens > limit
+
+    def try_reserve(self, cost: Cost) -> bool:
+        """Set `cost` aside for one request, if it fits; says whether it did."""
+        if not self.fits(cost):
             return False
-        return self.limit_tokens is None or after.tokens <= self.limit_tokens
+        self._reserved_nanodollars += cost.nanodollars
+        self._reserved_tokens += cost.tokens
+        self.in_flight += 1
+        return True
 
     def reserve(self, cost: Cost) -> None:
         """Set `cost` aside for one request.
 
         Raises:
-            BudgetError: it does not fit; ask `fits` first where waiting for requests in flight can help.
+            BudgetError: it does not fit; use `try_reserve` where waiting for requests in flight can help.
         """
-        if not self.fits(cost):
+        if not self.try_reserve(cost):
             raise self.exhausted(cost)
-        self.reserved += cost
-        self.in_flight += 1
 
     def settle(self, reserved: Cost, actual: Cost) -> None:
         """The request that `reserved` was set aside for was answered and cost `actual`."""
-        self._return(reserved)
-        self.spent += actual
+        self.release(reserved)
+        self._spent_nanodollars += actual.nanodollars
+        self._spent_tokens += actual.tokens
 
     def keep(self, reserved: Cost) -> None:
         """The request failed and may have been billed: its reservation counts as spent."""
@@ -138,19 +157,13 @@ class Budget:
 
     def release(self, reserved: Cost) -> None:
         """The request failed and was certainly not billed."""
-        self._return(reserved)
-
-    def _return(self, reserved: Cost) -> None:
-        self.reserved -= reserved
+        self._reserved_nanodollars -= reserved.nanodollars
+        self._reserved_tokens -= reserved.tokens
         self.in_flight -= 1
 
     def exhausted(self, cost: Cost) -> BudgetError:
         """The error for a request of worst case `cost` that does not fit."""
-        over_dollars = (
-            self.limit_nanodollars is not None
-            and (self.spent + self.reserved + cost).nanodollars > self.limit_nanodollars
-        )
-        if over_dollars:
+        if self._over_dollars(cost):
             limit = (self.limit_nanodollars or 0) / NANO
             return BudgetError(
                 f"budget of ${limit:.6g} reached: ${self.spent.dollars:.6g} spent, the next request could cost "

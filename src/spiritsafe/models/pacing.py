@@ -173,22 +173,24 @@ class Pacer:
 class Gate:
     """Lets tasks of the running loop through a `Pacer` in the order they came.
 
-    The clock is the loop's own, so the pacer handed in must have been made with `now_s` of that clock.
+    Made inside the loop. The clock is the loop's own, so the pacer handed in must have been made with `now_s` of that
+    clock.
     """
 
     def __init__(self, pacer: Pacer) -> None:
         self.pacer = pacer
+        # Kept: until Python 3.12 asking for the running loop is a system call, and this is asked several times a request.
+        self._loop = asyncio.get_running_loop()
         self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     async def enter(self, tokens: float) -> float:
         """Wait until a request of an estimated `tokens` may go; returns the time it goes (loop seconds)."""
-        loop = asyncio.get_running_loop()
-        now_s = loop.time()
+        now_s = self._loop.time()
         if not self._waiting and self.pacer.wait_s(now_s, tokens) == 0.0:
             self.pacer.sent(now_s, tokens)
             return now_s
-        turn: asyncio.Future[None] = loop.create_future()
+        turn: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append((turn, tokens))
         self._admit()
         try:
@@ -198,16 +200,16 @@ class Gate:
                 self.pacer.abandoned()
             self._admit()
             raise
-        return loop.time()
+        return self._loop.time()
 
     def answered(self, tokens: float, actual: float | None) -> None:
         """As `Pacer.answered`, now."""
-        self.pacer.answered(asyncio.get_running_loop().time(), tokens, actual)
+        self.pacer.answered(self._loop.time(), tokens, actual)
         self._admit()
 
     def failed(self, sent_at_s: float, *, overload: bool, retry_after_s: float | None = None) -> None:
         """As `Pacer.failed`, now."""
-        now_s = asyncio.get_running_loop().time()
+        now_s = self._loop.time()
         self.pacer.failed(now_s, sent_at_s, overload=overload, retry_after_s=retry_after_s)
         self._admit()
 
@@ -221,17 +223,16 @@ class Gate:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        loop = asyncio.get_running_loop()
         while self._waiting:
             turn, tokens = self._waiting[0]
             if turn.done():  # cancelled while it waited
                 self._waiting.popleft()
                 continue
-            now_s = loop.time()
+            now_s = self._loop.time()
             wait_s = self.pacer.wait_s(now_s, tokens)
             if wait_s > 0.0:
                 if wait_s < inf:
-                    self._timer = loop.call_later(wait_s, self._admit)
+                    self._timer = self._loop.call_later(wait_s, self._admit)
                 return
             self._waiting.popleft()
             self.pacer.sent(now_s, tokens)

@@ -28,6 +28,7 @@ class Purse:
         self.budget = budget
         self.lease = lease
         self.priced = priced
+        self._covered = Cost()
         self._waiting: deque[tuple[asyncio.Future[None], Cost]] = deque()
 
     async def reserve(self, cost: Cost) -> None:
@@ -37,12 +38,10 @@ class Purse:
             BudgetError: it does not fit, and nothing is in flight that could make room.
             StoreError: the lease could not be written; nothing may be sent.
         """
-        if self._waiting or not self.budget.fits(cost):
+        if self._waiting or not self.budget.try_reserve(cost):
             await self._wait(cost)
-        else:
-            self.budget.reserve(cost)
         try:
-            self._write_lease()
+            self._cover()
         except BaseException:
             self.release(cost)
             raise
@@ -78,8 +77,7 @@ class Purse:
         while self._waiting:
             turn, cost = self._waiting[0]
             if not turn.done():
-                if self.budget.fits(cost):
-                    self.budget.reserve(cost)
+                if self.budget.try_reserve(cost):
                     turn.set_result(None)
                 elif self.budget.in_flight:
                     return
@@ -87,8 +85,11 @@ class Purse:
                     turn.set_exception(self.budget.exhausted(cost))
             self._waiting.popleft()
 
-    def _write_lease(self) -> None:
+    def _cover(self) -> None:
+        """Have the lease cover what is in flight."""
         budget, reserved = self.budget, self.budget.reserved
+        if reserved.nanodollars <= self._covered.nanodollars and reserved.tokens <= self._covered.tokens:
+            return
         limit = budget.limit_nanodollars
         self.lease.raise_to(
             reserved.dollars if self.priced else None,
@@ -96,3 +97,5 @@ class Purse:
             None if limit is None else (limit - budget.spent.nanodollars) / NANO,
             None if budget.limit_tokens is None else budget.limit_tokens - budget.spent.tokens,
         )
+        level = self.lease.level
+        self._covered = Cost(reserved.nanodollars if level.dollars is None else int(level.dollars * NANO), level.tokens)

@@ -1,0 +1,118 @@
+"""Ask: the collector, run to its end for a synchronous caller; an embedded teacher is started where none answers.
+
+with teacher_at_hand(recipe) as recipe: summary = ask_all(prompts, recipe, ledger, tally=...)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from spiritsafe.distil.collect import collect
+from spiritsafe.distil.collected import final_answer
+from spiritsafe.distil.progress import OnProgress
+from spiritsafe.distil.prompt import Prompt, make_prompt
+from spiritsafe.distil.prompts import Ask
+from spiritsafe.distil.recipe import Recipe, SamplingSettings
+from spiritsafe.distil.tally import CollectSummary, Tally
+from spiritsafe.distil.teacher import build_teacher, requests_for
+from spiritsafe.exchanges.ledger import Ledger
+from spiritsafe.exchanges.record import Request
+from spiritsafe.models import embedded
+from spiritsafe.models.endpoints import endpoint_for
+
+EMBEDDED = "embedded"
+
+
+@contextmanager
+def teacher_at_hand(recipe: Recipe, say: Callable[[str], None]) -> Iterator[Recipe]:
+    """`recipe` with a teacher that answers: an embedded one that is not being served is, for as long as this lasts."""
+    teacher = recipe.teacher
+    if teacher.endpoint != EMBEDDED or teacher.base_url is not None or _answers(endpoint_for(EMBEDDED).base_url):
+        yield recipe
+        return
+    # Imported here: the server is an extra that no other teacher needs.
+    from spiritsafe.models.serve import serving
+
+    weights = embedded.get(teacher.model, progress=say)
+    with serving(weights, teacher.model) as base_url:
+        yield recipe.model_copy(update={"teacher": teacher.model_copy(update={"base_url": base_url})})
+
+
+def _answers(base_url: str) -> bool:
+    """Whether anything listens there."""
+    address = urlsplit(base_url)
+    try:
+        with socket.create_connection((address.hostname or "127.0.0.1", address.port or 80), timeout=1.0):
+            return True
+    except OSError:
+        return False
+
+
+def ask_all(
+    prompts: Iterable[Prompt],
+    recipe: Recipe,
+    ledger: Ledger,
+    *,
+    total: int | None = None,
+    on_progress: OnProgress | None = None,
+    tally: Tally | None = None,
+) -> CollectSummary:
+    """Have an answer to every prompt in the ledger; see `collect` for arguments and errors."""
+
+    async def run() -> CollectSummary:
+        teacher = build_teacher(recipe.teacher)
+        try:
+            return await collect(prompts, teacher, recipe, ledger, total=total, on_progress=on_progress, tally=tally)
+        finally:
+            await teacher.close()
+
+    return _run(run())
+
+
+def _run(work: Any) -> CollectSummary:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        summary: CollectSummary = runner.run(work)
+        return summary
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed: half the CPU of the loop; everything works without it."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def expanding(recipe: Recipe, ledger: Ledger) -> Ask:
+    """What asks the teacher for new prompts: through ledger and budget, without system prompt and shots."""
+
+    def ask(requests: Sequence[Request]) -> Iterator[str]:
+        for request in requests:
+            bare = _bare(recipe, request)
+            prompt = make_prompt(request.messages)
+            ask_all([prompt], bare, ledger)
+            asked = next(requests_for(bare.teacher, prompt))
+            answer = final_answer(asked, bare.teacher, ledger)
+            yield "" if answer is None else answer.answer
+
+    return ask
+
+
+def _bare(recipe: Recipe, request: Request) -> Recipe:
+    wanted = request.sampling
+    sampling = SamplingSettings(
+        temperature=wanted.temperature,
+        top_p=wanted.top_p,
+        max_tokens=wanted.max_tokens or recipe.teacher.sampling.max_tokens,
+        seed=wanted.seed,
+        stop=wanted.stop,
+    )
+    bare = {"system": None, "shots": (), "samples": 1, "sampling": sampling}
+    return recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update=bare)})

@@ -1,0 +1,62 @@
+"""One llama.cpp server in one process: `python -m spiritsafe.models.backend MODEL ALIAS CONTEXT`.
+
+Prints one line, "HOST PORT", once it listens on a free port of 127.0.0.1, and ends when its standard input does, hence
+with its parent. One thread and one slot: the slots of one server share one decode loop, so more processes use
+more cores and more slots do not. What llama.cpp itself prints goes to standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import Any
+from urllib.parse import urlsplit
+
+from spiritsafe.errors import MissingExtra
+
+HTTP_THREADS = 32
+"""A kept connection holds one of the server's HTTP threads, so there must be more of them than a collector keeps."""
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    path, alias, n_ctx = sys.argv[1:]
+    announce = os.dup(1)
+    os.dup2(2, 1)
+    watcher = threading.Thread(target=_end_with_stdin, daemon=True)
+    watcher.start()
+    server = _server(path, alias, int(n_ctx))
+    address = urlsplit(server.listening_address)
+    os.write(announce, f"{address.hostname} {address.port}\n".encode())
+    watcher.join()
+
+
+def _end_with_stdin() -> None:
+    """Wait for the end of standard input, then end the process: llama.cpp's threads do not end by themselves."""
+    while os.read(0, 1):
+        pass
+    os._exit(0)
+
+
+def _server(path: str, alias: str, n_ctx: int) -> Any:
+    try:
+        import xllamacpp
+    except ImportError:
+        raise MissingExtra.of("serving a model", "serve") from None
+    params = xllamacpp.CommonParams()
+    params.model.path = path
+    params.model_alias = {alias}
+    params.n_ctx = n_ctx
+    params.n_parallel = 1
+    params.cpuparams.n_threads = 1
+    params.cpuparams_batch.n_threads = 1
+    params.n_threads_http = HTTP_THREADS
+    params.warmup = False
+    # The default keeps gigabytes of old prompts; the slot itself still reuses the part two prompts share.
+    params.cache_ram_mib = 0
+    return xllamacpp.Server(params)
+
+
+if __name__ == "__main__":
+    main()

@@ -162,7 +162,9 @@ class Serving(asyncio.Protocol):
 
 async def _serve(delay_ms: int, answer_bytes: int) -> None:
     ANSWER["choices"][0]["message"]["content"] = ""  # type: ignore[index]
-    text = "The still runs slowly and the spirit safe is locked, so what leaves is measured. " * (answer_bytes // 80 + 1)
+    text = "The still runs slowly and the spirit safe is locked, so what leaves is measured. " * (
+        answer_bytes // 80 + 1
+    )
     ANSWER["choices"][0]["message"]["content"] = text[: answer_bytes - len(json.dumps(ANSWER))]  # type: ignore[index]
     counts, answer = Counts(), json.dumps(ANSWER).encode()
     loop = asyncio.get_running_loop()

@@ -44,7 +44,13 @@ def page() -> str:
         "This page is written by `python docs/make_recipe_page.py` from `src/spiritsafe/distil/recipe.py`.\n",
     ]
     for title, section in SECTIONS:
-        parts += [f"## {title}\n", inspect.cleandoc(section.__doc__ or ""), "", "| field | type | default |", "|---|---|---|"]
+        parts += [
+            f"## {title}\n",
+            inspect.cleandoc(section.__doc__ or ""),
+            "",
+            "| field | type | default |",
+            "|---|---|---|",
+        ]
         parts += [row(name, field) for name, field in section.model_fields.items()]
         parts.append("")
     return "\n".join(parts)

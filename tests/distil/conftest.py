@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from spiritsafe.distil.prompt import CollectedRow, make_prompt, row_to_json
+from spiritsafe.distil.recipe import Recipe, parse
+from spiritsafe.distil.run import RunFolder, write_lines
+from spiritsafe.exchanges.record import Exchange, Message
 
 TEXTS = [
     "Paris is the capital of France. Oslo is the capital of Norway.",
@@ -77,3 +83,46 @@ def new_tokenizer() -> Callable[..., Any]:
 def new_model() -> Callable[..., Any]:
     """Makes a model for a vocabulary size."""
     return make_model
+
+
+@pytest.fixture(scope="session")
+def student_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a four-layer model and the ChatML tokenizer, as transformers saves them."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tokenizer = make_tokenizer()
+    make_model(len(tokenizer), layers=4).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def make_row(question: str, answer: str, **more: Any) -> CollectedRow:
+    """A kept exchange of a teacher that saw a system prompt first."""
+    prompt = make_prompt((Message("user", question),))
+    seen = (Message("system", "You are a careful clerk."), *prompt.messages)
+    return CollectedRow(prompt, Exchange(f"e-{prompt.id}", 0.0, "chat", seen, answer=answer, **more))
+
+
+@pytest.fixture(scope="session")
+def new_row() -> Callable[..., CollectedRow]:
+    """Makes a kept exchange of question and answer."""
+    return make_row
+
+
+@pytest.fixture
+def new_run(tmp_path: Path, student_folder: Path) -> Callable[..., tuple[RunFolder, Recipe]]:
+    """Makes a run folder with kept rows and a recipe for the tiny student; sections may be overridden."""
+
+    def make(rows: Sequence[CollectedRow], **sections: Any) -> tuple[RunFolder, Recipe]:
+        run = RunFolder(tmp_path / "run")
+        write_lines(run.curated, map(row_to_json, rows))
+        raw = {
+            "name": "tiny",
+            "teacher": {"endpoint": "scripted", "model": "clerk"},
+            "student": {"model": str(student_folder)},
+            "prompts": {"kind": "jsonl", "path": "prompts.jsonl"},
+            "evaluate": {"held_out": 1, "verifier": {"kind": "exact"}},
+            "train": {"epochs": 1, "threads": 1},
+        }
+        return run, parse(raw | sections, tmp_path / "recipe.toml")
+
+    return make

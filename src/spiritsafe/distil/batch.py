@@ -12,30 +12,6 @@ run folder only.
 
 from __future__ import annotations
 
-import asyncio
-import random
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from time import time
-from typing import Any
-
-import orjson
-
-from spiritsafe.distil.batch_files import BatchFile, BatchFolder, BatchLine, Requests, batch_line
-from spiritsafe.distil.collect import PATIENT, cost_of, open_budget
-from spiritsafe.distil.progress import Meter, OnProgress
-from spiritsafe.distil.prompt import Prompt
-from spiritsafe.distil.recipe import Recipe
-from spiritsafe.distil.tally import CollectSummary, Tally
-from spiritsafe.distil.teacher import escalated, key_for, requests_for, require_permission
-from spiritsafe.errors import InputError, UpstreamError, shown
-from spiritsafe.exchanges.ledger import Ledger
-from spiritsafe.exchanges.record import Exchange, Request
-from spiritsafe.models.api import ApiModel
-from spiritsafe.models.budget import Budget, worst_case
-from spiritsafe.models.retries import Backoff
-
 POLL_EVERY_S = 60.0
 STALLED_ROUNDS = 3
 """Batches in a row that may end without one new answer before the run stops."""

@@ -23,7 +23,15 @@ from spiritsafe.distil.progress import TELL_EVERY_S, Meter, OnProgress
 from spiritsafe.distil.prompt import Prompt
 from spiritsafe.distil.recipe import Recipe
 from spiritsafe.distil.tally import CollectSummary, Tally
-from spiritsafe.distil.teacher import escalated, key_for, pace_limits, requests_for, require_permission, teacher_prices
+from spiritsafe.distil.teacher import (
+    escalated,
+    key_for,
+    pace_limits,
+    requests_for,
+    require_permission,
+    sampling_of,
+    teacher_prices,
+)
 from spiritsafe.errors import InputError, UpstreamError
 from spiritsafe.exchanges.commit import GroupCommit
 from spiritsafe.exchanges.entries import nanodollars
@@ -32,6 +40,7 @@ from spiritsafe.exchanges.record import Request
 from spiritsafe.models.base import Model
 from spiritsafe.models.budget import Budget, Cost, require_price
 from spiritsafe.models.pacing import Gate, Pacer
+from spiritsafe.models.prices import Prices
 from spiritsafe.models.purse import Purse
 from spiritsafe.models.retries import Backoff, Circuit
 
@@ -83,11 +92,25 @@ async def collect(
     """
     require_permission(teacher.source)
     tally = tally if tally is not None else Tally()
-    started_s = asyncio.get_running_loop().time()
-    budget, limits = open_budget(recipe, ledger), pace_limits(recipe.teacher)
-    purse = Purse(budget, ledger.lease(recipe.name), priced=teacher_prices(recipe.teacher) is not None)
-    commit = GroupCommit(ledger)
-    asker = _asker(teacher, recipe, ledger, commit, purse, tally, backoff, circuit or Circuit(), draw)
+    loop = asyncio.get_running_loop()
+    started_s = loop.time()
+    prices, limits = teacher_prices(recipe.teacher), pace_limits(recipe.teacher)
+    budget, commit = open_budget(recipe, prices, ledger), GroupCommit(ledger)
+    purse = Purse(budget, ledger.lease(recipe.name), priced=prices is not None)
+    asker = Asker(
+        teacher=teacher,
+        charged_to=recipe.name,
+        key=partial(key_for, recipe.teacher),
+        prices=prices,
+        ledger=ledger,
+        commit=commit,
+        purse=purse,
+        gate=Gate(Pacer(limits, started_s)),
+        tally=tally,
+        backoff=backoff,
+        circuit=circuit or Circuit(),
+        draw=draw,
+    )
     sitting = _Sitting(asker, recipe, Meter(on_progress, total, started_s))
     try:
         async with commit:
@@ -97,14 +120,15 @@ async def collect(
         # In this order: until what was broken off is in the ledger, the lease stands for it.
         asker.write_off()
         purse.lease.settle()
-    return tally.summary(asyncio.get_running_loop().time() - started_s, done=True)
+    return tally.summary(loop.time() - started_s, done=True)
 
 
-def open_budget(recipe: Recipe, ledger: Ledger, held: Cost = NOTHING) -> Budget:
+def open_budget(recipe: Recipe, prices: Prices | None, ledger: Ledger, held: Cost = NOTHING) -> Budget:
     """What the recipe may still spend.
 
     Args:
         recipe: whose budget.
+        prices: what the teacher charges.
         ledger: what was spent in earlier sittings.
         held: what else is held back.
 
@@ -112,7 +136,7 @@ def open_budget(recipe: Recipe, ledger: Ledger, held: Cost = NOTHING) -> Budget:
         InputError: the budget in dollars cannot be kept, because a price is unknown or was.
     """
     limit = recipe.budget
-    require_price(teacher_prices(recipe.teacher), limit.dollars, f"{recipe.teacher.endpoint}/{recipe.teacher.model}")
+    require_price(prices, limit.dollars, f"{recipe.teacher.endpoint}/{recipe.teacher.model}")
     spent = ledger.spent(recipe.name)
     if limit.dollars is not None and spent.unknown_prices:
         raise InputError(
@@ -125,34 +149,6 @@ def open_budget(recipe: Recipe, ledger: Ledger, held: Cost = NOTHING) -> Budget:
 def cost_of(spent: Spend) -> Cost:
     """What the ledger says was spent."""
     return Cost(nanodollars(spent.dollars), spent.input_tokens + spent.output_tokens)
-
-
-def _asker(
-    teacher: Model,
-    recipe: Recipe,
-    ledger: Ledger,
-    commit: GroupCommit,
-    purse: Purse,
-    tally: Tally,
-    backoff: Backoff,
-    circuit: Circuit,
-    draw: Callable[[], float],
-) -> Asker:
-    pacer = Pacer(pace_limits(recipe.teacher), asyncio.get_running_loop().time())
-    return Asker(
-        teacher=teacher,
-        charged_to=recipe.name,
-        key=partial(key_for, recipe.teacher),
-        prices=teacher_prices(recipe.teacher),
-        ledger=ledger,
-        commit=commit,
-        purse=purse,
-        gate=Gate(pacer),
-        tally=tally,
-        backoff=backoff,
-        circuit=circuit,
-        draw=draw,
-    )
 
 
 class _Sitting:
@@ -179,9 +175,10 @@ class _Sitting:
             await self._drain({task for task in tasks if not task.done()}, drain_s)
 
     def _jobs(self, prompts: Iterable[Prompt]) -> Iterator[Job]:
+        sampling = sampling_of(self.recipe.teacher.sampling)
         for prompt in prompts:
             self.tally.prompts += 1
-            for request in requests_for(self.recipe.teacher, prompt):
+            for request in requests_for(self.recipe.teacher, prompt, sampling):
                 yield prompt.id, request
 
     async def _work(self, jobs: Iterator[Job]) -> None:

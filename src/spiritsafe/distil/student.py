@@ -76,6 +76,7 @@ def cut_layers(model: Any, layers: Sequence[int]) -> None:
     kept = torch.nn.ModuleList(getattr(owner, name)[layer] for layer in layers)
     setattr(owner, name, kept)
     for number, layer in enumerate(kept):
+        part: Any
         for part in layer.modules():
             if hasattr(part, "layer_idx"):
                 part.layer_idx = number

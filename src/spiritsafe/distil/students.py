@@ -32,8 +32,8 @@ from spiritsafe.errors import InputError, shown
 RECORD = "train.json"
 
 
-def kept_rows(run: RunFolder, budget: int) -> list[CollectedRow]:
-    """The first `budget` kept exchanges, in the order they were collected.
+def kept_rows(run: RunFolder, budget: int | None) -> list[CollectedRow]:
+    """The first `budget` kept exchanges (None: all of them), in the order they were collected.
 
     Raises:
         InputError: the curate stage has not been run, or kept nothing.
@@ -74,7 +74,7 @@ def train_student(
     if recipe.train.threads is not None:
         torch.set_num_threads(recipe.train.threads)
     model, tokenizer = load_student(recipe.student)
-    teacher, teacher_template = _white_box_teacher(recipe, loss_of(recipe.train).signal, ranks)
+    teacher, teacher_template = white_box_teacher(recipe, loss_of(recipe.train).signal, tokenizer)
     given = _given(rows, recipe, ChatTemplate(tokenizer), teacher_template)
     model = model.to(ranks.device)
     if recipe.train.lora is not None:
@@ -85,7 +85,7 @@ def train_student(
         tokenizer,
         given,
         recipe.train,
-        teacher=teacher,
+        teacher=None if teacher is None else teacher.to(ranks.device),
         resume=resume,
         fingerprint=fingerprint,
         ranks=ranks,
@@ -96,7 +96,6 @@ def train_student(
         budget=len(rows),
         left_out=len(rows) - len(given),
         folder=folder.relative_to(run.root).as_posix(),
-        settings=recipe.train.model_dump(mode="json"),
         fingerprint=fingerprint,
     )
     if ranks.first:
@@ -120,8 +119,17 @@ def _fingerprint(recipe: Recipe, rows: Sequence[CollectedRow]) -> str:
     return blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def _white_box_teacher(recipe: Recipe, signal: Signal, ranks: Ranks) -> tuple[Any, ChatTemplate | None]:
-    """The local teacher, where the loss needs its weights."""
+def white_box_teacher(recipe: Recipe, signal: Signal, tokenizer: Any) -> tuple[Any, ChatTemplate | None]:
+    """The local teacher and its chat template, where the loss needs its weights; else None.
+
+    Args:
+        recipe: names the teacher.
+        signal: what the loss needs.
+        tokenizer: the student's.
+
+    Raises:
+        InputError: the teacher is not local, or an id does not mean the same to both.
+    """
     if signal != "weights":
         return None, None
     if recipe.teacher.endpoint != "local":
@@ -132,7 +140,25 @@ def _white_box_teacher(recipe: Recipe, signal: Signal, ranks: Ranks) -> tuple[An
     from spiritsafe.models.local import load_weights
 
     weights = load_weights(recipe.teacher.model, dtype="float32")
-    return weights.module.to(ranks.device), ChatTemplate(weights.tokenizer)
+    require_same_vocabulary(tokenizer, weights.tokenizer)
+    return weights.module, ChatTemplate(weights.tokenizer)
+
+
+def require_same_vocabulary(student: Any, teacher: Any) -> None:
+    """Make sure that every id the two tokenizers can emit means the same; rows of the heads past that may differ.
+
+    Raises:
+        InputError: one does not.
+    """
+    ours, theirs = student.get_vocab(), teacher.get_vocab()
+    if ours == theirs:
+        return
+    other = sorted((theirs.keys() | ours.keys()), key=str)
+    token = next(token for token in other if ours.get(token) != theirs.get(token))
+    raise InputError(
+        f"token {shown(token)} is id {ours.get(token)} to the student and {theirs.get(token)} to the teacher, wanted "
+        "one vocabulary for both; take a student of the teacher's family, or loss 'sequence'"
+    )
 
 
 def _given(

@@ -143,10 +143,17 @@ def teacher_messages(teacher: Teacher, prompt: Prompt) -> tuple[Message, ...]:
     return (*system, *shots, *prompt.messages[1 if own else 0 :])
 
 
-def requests_for(teacher: Teacher, prompt: Prompt) -> Iterator[Request]:
-    """The requests that `prompt` takes: one for each sample; where a seed is set, each sample has one of its own."""
+def requests_for(teacher: Teacher, prompt: Prompt, first: Sampling | None = None) -> Iterator[Request]:
+    """The requests that `prompt` takes: one for each sample; where a seed is set, each sample has one of its own.
+
+    Args:
+        teacher: who is asked.
+        prompt: about what.
+        first: `sampling_of(teacher.sampling)`, where the caller has it; made here otherwise.
+    """
     messages = teacher_messages(teacher, prompt)
-    first = sampling_of(teacher.sampling)
+    if first is None:
+        first = sampling_of(teacher.sampling)
     for sample in range(teacher.samples):
         sampling = first if sample == 0 or first.seed is None else replace(first, seed=first.seed + sample)
         yield Request(messages, sampling, sample)

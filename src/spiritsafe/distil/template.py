@@ -13,7 +13,7 @@ Limits: text content only; one answer, at the end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,15 +67,18 @@ class ChatTemplate:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
         return ids
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids`, special tokens included, nothing cleaned up."""
-        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        text: str = self.tokenizer.decode(
+            [int(one) for one in ids], skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
         return text
 
     @property
     def vocab(self) -> int:
         """One more than the largest id the tokenizer can emit; rows of the head from there on are padding."""
-        return max(self.tokenizer.get_vocab().values()) + 1
+        largest: int = max(self.tokenizer.get_vocab().values())
+        return largest + 1
 
     def prompt(self, messages: Sequence[Message]) -> str:
         """What the student is given to continue."""

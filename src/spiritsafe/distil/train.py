@@ -76,6 +76,7 @@ def fit(
     optimizer = adamw(learner.learned, settings)
     steps = steps_of(len(rows), settings.batch_size, settings.epochs, settings.seed)
     done = checkpoint.restore(resume, fingerprint, model, optimizer) if resume else checkpoint.Done()
+    wait_for_all(ranks)  # the first rank must not write the checkpoint anew before the others have read it
     sitting = _Sitting(done, clock)
     model.train()
 

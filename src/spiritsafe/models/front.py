@@ -14,6 +14,7 @@ import sys
 import threading
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
+from typing import Any
 
 from spiritsafe.errors import InputError, SpiritSafeError, UpstreamError, shown
 from spiritsafe.models.balancer import Address, Balancer
@@ -153,8 +154,8 @@ async def is_healthy(address: Address) -> bool:
 
 
 async def _first_end(children: Sequence[Process], over: asyncio.Future[None]) -> None:
-    ends = [asyncio.ensure_future(child.wait()) for child in children]
-    await asyncio.wait((over, *ends), return_when=asyncio.FIRST_COMPLETED)
+    ends: list[asyncio.Future[Any]] = [asyncio.ensure_future(child.wait()) for child in children]
+    await asyncio.wait([over, *ends], return_when=asyncio.FIRST_COMPLETED)
 
 
 async def _end(children: Sequence[Process]) -> None:

@@ -46,7 +46,7 @@ def rows_per_band(threshold: float, slots: int, recall: float = 0.95) -> int:
 class NearIndex:
     """Texts seen so far, found again by similarity. Two texts are near if each part is: Jaccard of word n-grams.
 
-    Memory: the words of every text, and about 150 bytes for each of its bands (18 at threshold 0.8 and 128 slots).
+    Memory: the words of every text, and about 180 bytes for each of its bands (18 at threshold 0.8 and 128 slots).
 
     Args:
         threshold: the least similarity that counts as near.

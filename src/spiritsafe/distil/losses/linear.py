@@ -65,7 +65,7 @@ def linear_loss(
             and writes the whole gradient of the weight.
         scale: one over the number of supervised tokens of the whole optimiser batch makes the sum a mean.
     """
-    total, losses_N = _LinearLoss.apply(
+    total, losses_N = _LinearLoss.apply(  # type: ignore[no-untyped-call]  # torch ships it without types
         head.hidden_N_H,
         head.weight_V_H,
         head.bias_V,
@@ -130,7 +130,7 @@ class _LinearLoss(torch.autograd.Function):
         return losses_N.sum() * scale, losses_N
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]  # torch ships it without types
+    @once_differentiable
     def backward(ctx: Any, grad_total: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         grads = tuple(None if grad is None else _times(grad, grad_total) for grad in ctx.grads)
         del ctx.grads

@@ -1,1 +1,1 @@
-"""Pages a run writes: markup (escaping), words (numbers as people read them), report (the sections of report.html)."""
+"""Pages a run writes: markup (escaping), words (numbers as people read them), report and check (one a page)."""

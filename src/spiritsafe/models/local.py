@@ -1,0 +1,139 @@
+"""Local models: weights and tokenizer from a folder, an embedded model or the hub, and the model that answers with them.
+
+    weights = load_weights("smollm2-135m")                    # fetched and converted once, then 1-2 seconds
+    model = await_or_not = LocalModel.load("smollm2-135m", source=source)
+
+Input: a folder that transformers wrote, the name of an embedded model, or a name on the hub. Output: a module, its
+tokenizer, and answers with log-probabilities.
+
+Limits: causal models of text; one request at a time; models of the hub run no code of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spiritsafe.errors import InputError, MissingExtra, shown
+from spiritsafe.models.convert import converted
+from spiritsafe.models.embedded import is_embedded, rows
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A causal model of transformers, in evaluation mode on the CPU.
+
+    Attributes:
+        module: the model.
+        tokenizer: its tokenizer, with or without a chat template.
+        folder: where it was loaded from; None where transformers keeps it in its own cache.
+    """
+
+    module: Any
+    tokenizer: Any
+    folder: Path | None
+
+
+def load_weights(model: str, *, dtype: str = "float32", progress: Callable[[str], None] | None = None) -> Weights:
+    """The weights and the tokenizer of `model`.
+
+    Args:
+        model: path of a folder, name of an embedded model, or name on the hub, tried in this order.
+        dtype: of the numbers in memory, one of `DTYPES`.
+        progress: told when an embedded model is fetched and converted.
+
+    Raises:
+        InputError: there is no such model, it cannot be loaded, or there is no such dtype.
+        MissingExtra: torch or transformers is not installed.
+        UpstreamError, StoreError: an embedded model could not be fetched, or not be written to the cache.
+    """
+    if dtype not in DTYPES:
+        raise InputError(f"got dtype {shown(dtype)}, wanted one of {', '.join(DTYPES)}")
+    _require_libraries()
+    folder = find_folder(model, progress=progress)
+    module, tokenizer = _loaded(model if folder is None else str(folder), model, dtype)
+    return Weights(module, tokenizer, folder)
+
+
+def find_folder(model: str, *, progress: Callable[[str], None] | None = None) -> Path | None:
+    """The folder to load `model` from; None for a name on the hub.
+
+    Raises:
+        InputError: there is such a path and it is no model's folder, or the name can be none of the hub's.
+    """
+    path = Path(model).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise InputError(f"{shown(model)} has no config.json, wanted a folder in the layout of transformers")
+        return path
+    if path.is_file():
+        raise InputError(f"{shown(model)} is a file, wanted a folder in the layout of transformers")
+    if is_embedded(model):
+        return converted(model, progress=progress)
+    if path.is_absolute() or model.startswith((".", "~")) or model.count("/") > 1 or not model.strip():
+        raise _unknown(model, "there is no such folder")
+    return None
+
+
+def require_chat_template(tokenizer: Any, name: str) -> None:
+    """Check that `tokenizer` can turn messages into text.
+
+    Raises:
+        InputError: it has no chat template.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        raise InputError(
+            f"model {shown(name)} has no chat template, wanted one that turns messages into text; take the instruct "
+            "variant of the model, or put a chat_template.jinja into its folder"
+        )
+
+
+def _unknown(model: str, reason: str) -> InputError:
+    embedded = ", ".join(row.name for row in rows())
+    return InputError(
+        f"cannot load model {shown(model)} ({reason}); give a folder in the layout of transformers, an embedded model "
+        f"({embedded}), or a name on the hub that this machine can reach or has in its cache"
+    )
+
+
+def _require_libraries() -> None:
+    try:
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError:
+        raise MissingExtra.of("loading local weights", "distil") from None
+
+
+def _loaded(where: str, model: str, dtype: str) -> tuple[Any, Any]:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    with _quiet():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(where)
+            module = AutoModelForCausalLM.from_pretrained(where, dtype=getattr(torch, dtype))
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            # transformers says what is wrong in its first line, and raises OSError for whatever the hub does not give.
+            raise _unknown(model, shown(str(error).strip().split("\n")[0], 160)) from None
+    return module.eval(), tokenizer
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """transformers without its progress bars and without all messages but errors, as they were afterwards."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

@@ -206,6 +206,7 @@ def _read_state(path: Path) -> list[BatchFile]:
         return [BatchFile(**file) for file in orjson.loads(path.read_bytes())["files"]]
     except (OSError, orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise StoreError(
-            f"cannot read {shown(str(path))} ({type(error).__name__}); put it back from a copy, or the batches it tells "
+            f"cannot read {shown(str(path))} ({type(error).__name__}); put it back from a copy, or the batches it
+            tells "
             f"of must be fetched by hand"
         ) from None

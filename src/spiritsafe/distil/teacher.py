@@ -13,7 +13,7 @@ from itertools import chain
 
 from spiritsafe.distil.prompt import Prompt
 from spiritsafe.distil.recipe import SamplingSettings, Teacher
-from spiritsafe.errors import PermissionMissing
+from spiritsafe.errors import InputError, PermissionMissing, shown
 from spiritsafe.exchanges.keys import request_key
 from spiritsafe.exchanges.record import Message, Request, Sampling, Source
 from spiritsafe.models import prices
@@ -40,10 +40,9 @@ def build_teacher(teacher: Teacher, environ: Mapping[str, str] = os.environ) -> 
     source = resolve_terms(teacher)
     require_permission(source)
     if teacher.endpoint == LOCAL:
-        # Imported here: local weights need torch, which no other teacher does.
-        from spiritsafe.models.local import LocalModel
-
-        return LocalModel.load(teacher.model, source=source)
+        raise InputError(
+            f"teacher.endpoint 'local' cannot be asked yet, got model {shown(teacher.model)}; serve it as an endpoint"
+        )
     return ApiModel(
         _endpoint(teacher),
         teacher.model,

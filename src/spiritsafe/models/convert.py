@@ -2,8 +2,10 @@
 
     folder = converted("smollm2-135m")      # once; beside the GGUF in the cache
 
-Input: a GGUF file of architecture llama or qwen2. Output: a folder; the weights are the numbers the quantised file stands
-for, in float32 exactly, in bfloat16 rounded. One tensor is in memory at a time, and torch is not needed. The folder is in
+Input: a GGUF file of architecture llama or qwen2. Output: a folder; the weights are the numbers the quantised file
+stands
+for, in float32 exactly, in bfloat16 rounded. One tensor is in memory at a time, and torch is not needed. The folder
+is in
 its place only when whole.
 
 Limits: no scaled rotary positions, no mixture of experts; see `gguf_tokenizer` for the tokenizers.

@@ -1,7 +1,9 @@
 """GGUF: the header and the tensors of one file of llama.cpp's format, read without loading it.
 
-Input: a path. Output: metadata as Python values, and tensors as float32 arrays, one at a time. The package `gguf` knows how
-each quantised type becomes numbers and is used for that; its reader makes an array of every token and takes 5 seconds for
+Input: a path. Output: metadata as Python values, and tensors as float32 arrays, one at a time. The package `gguf`
+knows how
+each quantised type becomes numbers and is used for that; its reader makes an array of every token and takes 5 seconds
+for
 a vocabulary of 49,000, this one 0.1.
 
 Limits: versions 2 and 3, little-endian; the numbers need the extra 'distil'.

@@ -1,4 +1,5 @@
-"""Local models: weights and tokenizer from a folder, an embedded model or the hub, and the model that answers with them.
+"""Local models: weights and tokenizer from a folder, an embedded model or the hub, and the model that answers with
+them.
 
     weights = load_weights("smollm2-135m")                    # fetched and converted once, then 1-2 seconds
     model = await_or_not = LocalModel.load("smollm2-135m", source=source)

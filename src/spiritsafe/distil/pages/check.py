@@ -22,7 +22,8 @@ STYLE = """
 .row .prompt { color: var(--soft); }
 .row .answer { background: var(--good-wash); color: var(--good); border-bottom: 2px solid currentColor; }
 .row .answer:nth-of-type(even) { border-bottom-style: dotted; }
-.row .stop { white-space: nowrap; background: var(--brass-wash); color: var(--brass); border: 1px solid currentColor; font-weight: 600; }
+.row .stop { white-space: nowrap; background: var(--brass-wash); color: var(--brass); border: 1px solid currentColor;
+font-weight: 600; }
 """
 
 ANSI: dict[Kind, str] = {"prompt": "\x1b[2m", "answer": "\x1b[32;4m", "stop": "\x1b[30;43m"}

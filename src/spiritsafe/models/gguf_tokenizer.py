@@ -62,7 +62,7 @@ def tokenizer(metadata: Mapping[str, Any]) -> Any:
 
 
 def _pre_tokenizer(metadata: Mapping[str, Any]) -> tuple[bool, str | None]:
-    kind, pre = metadata.get("tokenizer.ggml.model"), metadata.get("tokenizer.ggml.pre")
+    kind, pre = metadata.get("tokenizer.ggml.model"), str(metadata.get("tokenizer.ggml.pre"))
     if kind != "gpt2" or pre not in PRE_TOKENIZERS or metadata.get("tokenizer.ggml.add_bos_token"):
         raise InputError(
             f"the file's tokenizer is {shown(kind)} with pre-tokenizer {shown(pre)}, wanted byte-level BPE with one of "

@@ -179,8 +179,7 @@ class Gate:
 
     def __init__(self, pacer: Pacer) -> None:
         self.pacer = pacer
-        # Kept: until Python 3.12 asking for the running loop is a system call, and this is asked several times a
-        request.
+        # Kept: until Python 3.12 asking for the running loop is a system call, and this is asked often.
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[tuple[asyncio.Future[None], float]] = deque()
         self._timer: asyncio.TimerHandle | None = None

@@ -156,6 +156,8 @@ def plan_lines(found: Plan, recipe: Recipe) -> Iterator[str]:
 def _collect(sitting: Sitting) -> None:
     run = sitting.run
     require_permission(resolve_terms(sitting.recipe.teacher))
+    if sitting.recipe.teacher.transport == "batch":
+        raise InputError("teacher.transport 'batch' is not there yet; use 'live'")
     tally = Tally()
     began_s = time.monotonic()
     with Ledger.open(sitting.ledger) as ledger, teacher_at_hand(sitting.recipe, sitting.say) as recipe:

@@ -1,6 +1,7 @@
 """Prompts without repeats, and split into training and held-out ones."""
 
 import random
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -92,3 +93,17 @@ def test_a_split_can_be_read_again() -> None:
     first = (list(parts), parts.held_out)
 
     assert (list(parts), parts.held_out) == first
+
+
+def test_remembering_what_came_before_takes_little_memory() -> None:
+    many = iter(distinct(make_prompt((Message("user", str(n)),)) for n in range(30_000)))
+    next(many)
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in many)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert count == 29_999
+    assert 40 < peak / count < 150

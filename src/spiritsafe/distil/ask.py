@@ -17,12 +17,13 @@ from spiritsafe.distil.collected import final_answer
 from spiritsafe.distil.progress import OnProgress
 from spiritsafe.distil.prompt import Prompt, make_prompt
 from spiritsafe.distil.prompts import Ask
-from spiritsafe.distil.recipe import Recipe, SamplingSettings
+from spiritsafe.distil.recipe import Recipe, SamplingSettings, Teacher
 from spiritsafe.distil.tally import CollectSummary, Tally
-from spiritsafe.distil.teacher import build_teacher, requests_for
+from spiritsafe.distil.teacher import LOCAL, build_teacher, requests_for, require_permission, resolve_terms
 from spiritsafe.exchanges.ledger import Ledger
 from spiritsafe.exchanges.record import Request
 from spiritsafe.models import embedded
+from spiritsafe.models.base import Model
 from spiritsafe.models.endpoints import endpoint_for
 
 EMBEDDED = "embedded"
@@ -65,13 +66,25 @@ def ask_all(
     """Have an answer to every prompt in the ledger; see `collect` for arguments and errors."""
 
     async def run() -> CollectSummary:
-        teacher = build_teacher(recipe.teacher)
+        teacher = _teacher(recipe.teacher)
         try:
             return await collect(prompts, teacher, recipe, ledger, total=total, on_progress=on_progress, tally=tally)
         finally:
             await teacher.close()
 
     return _run(run())
+
+
+def _teacher(section: Teacher) -> Model:
+    """The model to ask: behind an endpoint, or of local weights."""
+    if section.endpoint != LOCAL:
+        return build_teacher(section)
+    source = resolve_terms(section)
+    require_permission(source)
+    # Imported here: the one teacher that needs torch.
+    from spiritsafe.models.local_model import LocalModel
+
+    return LocalModel.load(section.model, source=source)
 
 
 def _run(work: Any) -> CollectSummary:

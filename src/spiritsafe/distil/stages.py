@@ -192,7 +192,7 @@ def _curate(sitting: Sitting) -> None:
     from spiritsafe.distil.curate import curate
 
     summary = curate(sitting.run, sitting.recipe).to_json()
-    sitting.say(f"curate: {summary['kept']:,} kept of {summary['rows']:,}")
+    sitting.say(f"curate: {summary['kept']:,} kept of {summary['in']:,}")
 
 
 def _check(sitting: Sitting) -> None:

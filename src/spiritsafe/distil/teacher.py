@@ -13,7 +13,7 @@ from itertools import chain
 
 from spiritsafe.distil.prompt import Prompt
 from spiritsafe.distil.recipe import SamplingSettings, Teacher
-from spiritsafe.errors import InputError, PermissionMissing, shown
+from spiritsafe.errors import PermissionMissing
 from spiritsafe.exchanges.keys import request_key
 from spiritsafe.exchanges.record import Message, Request, Sampling, Source
 from spiritsafe.models import prices
@@ -30,19 +30,16 @@ LOCAL_LIMITS = PaceLimits(max_in_flight=1)
 
 
 def build_teacher(teacher: Teacher, environ: Mapping[str, str] = os.environ) -> Model:
-    """The model to ask; it carries the terms and the permission on every answer.
+    """The model to ask behind an endpoint; it carries the terms and the permission on every answer.
+
+    Local weights are loaded by `distil.ask`, so that nothing here reaches torch.
 
     Raises:
         PermissionMissing: learning from it is not allowed, see `require_permission`.
         InputError: the endpoint is unknown, or its key is not set.
-        MissingExtra: local weights, and the extra for them is not installed.
     """
     source = resolve_terms(teacher)
     require_permission(source)
-    if teacher.endpoint == LOCAL:
-        raise InputError(
-            f"teacher.endpoint 'local' cannot be asked yet, got model {shown(teacher.model)}; serve it as an endpoint"
-        )
     return ApiModel(
         _endpoint(teacher),
         teacher.model,

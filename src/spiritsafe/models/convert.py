@@ -3,10 +3,8 @@
     folder = converted("smollm2-135m")      # once; beside the GGUF in the cache
 
 Input: a GGUF file of architecture llama or qwen2. Output: a folder; the weights are the numbers the quantised file
-stands
-for, in float32 exactly, in bfloat16 rounded. One tensor is in memory at a time, and torch is not needed. The folder
-is in
-its place only when whole.
+stands for, in float32 exactly, in bfloat16 rounded. One tensor is in memory at a time, and torch is not needed. The
+folder is in its place only when whole.
 
 Limits: no scaled rotary positions, no mixture of experts; see `gguf_tokenizer` for the tokenizers.
 """
@@ -118,6 +116,10 @@ def convert(gguf: Path, folder: Path, *, dtype: StoredType = "float32", sha256: 
         shutil.rmtree(folder, ignore_errors=True)
         part.rename(folder)
         sync_folder(folder.parent)
+    except KeyError as error:
+        raise InputError(
+            f"{shown(str(gguf))} does not say {error}, which its conversion needs; fetch it again"
+        ) from None
     except OSError as error:
         raise StoreError(f"cannot write {shown(str(folder))}: {error.strerror or error}; make room there") from None
     finally:

@@ -1,10 +1,8 @@
 """GGUF: the header and the tensors of one file of llama.cpp's format, read without loading it.
 
-Input: a path. Output: metadata as Python values, and tensors as float32 arrays, one at a time. The package `gguf`
-knows how
-each quantised type becomes numbers and is used for that; its reader makes an array of every token and takes 5 seconds
-for
-a vocabulary of 49,000, this one 0.1.
+Input: a path. Output: metadata as Python values, and tensors as float32 arrays, one at a time. The package `gguf` knows
+how each quantised type becomes numbers and is used for that; its reader makes an array of every token and takes 5
+seconds for a vocabulary of 49,000, this one 0.1.
 
 Limits: versions 2 and 3, little-endian; the numbers need the extra 'distil'.
 Source: the GGUF specification in the ggml repository, docs/gguf.md.
@@ -12,6 +10,7 @@ Source: the GGUF specification in the ggml repository, docs/gguf.md.
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 from collections.abc import Callable
@@ -62,7 +61,7 @@ class GGUF:
         self._map = _mapped(path)
         try:
             self.metadata, self.tensors = _header(self._map)
-        except (struct.error, UnicodeDecodeError, KeyError, ValueError) as error:
+        except (struct.error, KeyError, ValueError, TypeError, RecursionError) as error:
             self.close()
             raise InputError(f"{shown(str(path))} is no whole GGUF file ({error}); fetch it again") from None
 
@@ -97,10 +96,10 @@ class GGUF:
             block_numbers, block_bytes = GGML_QUANT_SIZES[kind]
             *rows, columns = tensor.shape
             shape = (*rows, columns // block_numbers * block_bytes)
-            raw = numpy.frombuffer(self._map, numpy.uint8, int(numpy.prod(shape)), tensor.offset).reshape(shape)
+            raw = numpy.frombuffer(self._map, numpy.uint8, math.prod(shape), tensor.offset).reshape(shape)
             # A copy: a view would keep the map open, and an F32 tensor comes back as the very view that was given.
             return numpy.array(dequantize(raw, kind), dtype=numpy.float32).reshape(tensor.shape)
-        except (ValueError, NotImplementedError) as error:
+        except (ValueError, OverflowError, NotImplementedError) as error:
             raise InputError(f"tensor {shown(name)} of {shown(str(self._path))} cannot be read: {error}") from None
 
 
@@ -168,7 +167,7 @@ def _header(data: mmap.mmap) -> tuple[dict[str, Any], dict[str, Tensor]]:
         key = cursor.text()
         metadata[key] = cursor.value(cursor.number("<I"))
     found = [_tensor(cursor) for _ in range(tensor_count)]
-    align = metadata.get("general.alignment", 32)
+    align = metadata.get("general.alignment") or 32
     start = -(-cursor.at // align) * align
     return metadata, {one.name: Tensor(one.name, one.shape, one.type, start + one.offset) for one in found}
 

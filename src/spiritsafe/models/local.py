@@ -1,13 +1,11 @@
-"""Local models: weights and tokenizer from a folder, an embedded model or the hub, and the model that answers with
-them.
+"""Local weights: a causal model and its tokenizer from a folder, an embedded model or the hub.
 
-    weights = load_weights("smollm2-135m")                    # fetched and converted once, then 1-2 seconds
-    model = await_or_not = LocalModel.load("smollm2-135m", source=source)
+    weights = load_weights("smollm2-135m")      # fetched and converted the first time
 
-Input: a folder that transformers wrote, the name of an embedded model, or a name on the hub. Output: a module, its
-tokenizer, and answers with log-probabilities.
+Input: a folder in the layout of transformers, the name of an embedded model, or a name on the hub. Output: the model in
+evaluation mode and its tokenizer.
 
-Limits: causal models of text; one request at a time; models of the hub run no code of their own.
+Limits: causal models of text, on the CPU; a model of the hub runs no code of its own.
 """
 
 from __future__ import annotations
@@ -23,6 +21,8 @@ from spiritsafe.models.convert import converted
 from spiritsafe.models.embedded import is_embedded, rows
 
 DTYPES = ("float32", "bfloat16", "float16")
+
+HUB_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,12 @@ def load_weights(model: str, *, dtype: str = "float32", progress: Callable[[str]
         raise InputError(f"got dtype {shown(dtype)}, wanted one of {', '.join(DTYPES)}")
     _require_libraries()
     folder = find_folder(model, progress=progress)
-    module, tokenizer = _loaded(model if folder is None else str(folder), model, dtype)
+    refusal = _hub_refusal(model) if folder is None else None
+    try:
+        module, tokenizer = _loaded(model if folder is None else str(folder), dtype, cached_only=refusal is not None)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        # What transformers says is missing comes as OSError, what it cannot make sense of as any of the others.
+        raise _unknown(model, refusal or _first_line(error)) from None
     return Weights(module, tokenizer, folder)
 
 
@@ -110,17 +115,29 @@ def _require_libraries() -> None:
         raise MissingExtra.of("loading local weights", "distil") from None
 
 
-def _loaded(where: str, model: str, dtype: str) -> tuple[Any, Any]:
+def _hub_refusal(model: str) -> str | None:
+    """Why the hub does not give `model`, or None where it does; transformers would go on asking for a minute."""
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().model_info(model, timeout=HUB_TIMEOUT_S)
+    except Exception as error:  # the hub's own errors and those of whichever HTTP client it uses have no common base
+        return _first_line(error)
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return shown(lines[0], 160)
+
+
+def _loaded(where: str, dtype: str, *, cached_only: bool) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     with _quiet():
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(where)
-            module = AutoModelForCausalLM.from_pretrained(where, dtype=getattr(torch, dtype))
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            # transformers says what is wrong in its first line, and raises OSError for whatever the hub does not give.
-            raise _unknown(model, shown(str(error).strip().split("\n")[0], 160)) from None
+        tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=cached_only)
+        module = AutoModelForCausalLM.from_pretrained(where, dtype=getattr(torch, dtype), local_files_only=cached_only)
     return module.eval(), tokenizer
 
 

@@ -12,7 +12,7 @@ of an item that lie in a run of 5 words found in several items are therefore tak
 and a 13-gram counts only if at least 7 of its words are the item's own. An item without such a 13-gram, being short or
 all template, counts as short: the whole-item rules find it.
 
-Pure. Memory: about 150 bytes a word of the items; nothing grows with the texts looked at.
+Pure. Memory: about 200 bytes a word of the items; nothing grows with the texts looked at.
 """
 
 from __future__ import annotations

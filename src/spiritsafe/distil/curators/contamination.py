@@ -2,7 +2,7 @@
 
 A row is cut if its prompt repeats a held-out prompt (equal, or one word off from 11 words on), or if its prompt or its
 answer quotes one: 13 words in a row, or a whole short item. What makes two prompts of one template alike does not
-count; see `text.overlap` for the rules. Paraphrases are not found. Memory: about 70 bytes a held-out word.
+count; see `text.overlap` for the rules. Paraphrases are not found. Memory: about 200 bytes a held-out word.
 """
 
 from __future__ import annotations

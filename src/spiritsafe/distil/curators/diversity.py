@@ -41,6 +41,9 @@ def most_different(texts: Sequence[frozenset[str]], keep: int, min_distance: flo
 def _cut(rows: Iterable[CollectedRow], settings: DiversitySettings, around: Surroundings) -> Iterator[Judged]:
     for _, group in groupby(rows, key=lambda row: row.prompt.id):
         samples = list(group)
+        if len(samples) == 1:
+            yield samples[0], None
+            continue
         texts = [char_shingles(row.exchange.answer) for row in samples]
         chosen = set(most_different(texts, settings.keep, settings.min_distance))
         for at, row in enumerate(samples):

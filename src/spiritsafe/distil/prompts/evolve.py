@@ -10,9 +10,9 @@ import re
 from collections import Counter
 from random import Random
 
-from spiritsafe.distil.curators.refusal import refusing_phrase
 from spiritsafe.distil.prompts.method import Entry, Pool, Question, request_for
 from spiritsafe.text.normal import words
+from spiritsafe.text.refusals import refusing_phrase
 
 MOST_STEPS = 4
 """Evolutions in a row from one seed, as in the paper."""

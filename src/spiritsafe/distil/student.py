@@ -142,6 +142,8 @@ def save_student(model: Any, tokenizer: Any, folder: Path, notes: dict[str, byte
     Raises:
         StoreError: the disk did not take it.
     """
+    from spiritsafe.models.local import quiet
+
     if hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload()
     make_it_stop(model, tokenizer)
@@ -149,8 +151,9 @@ def save_student(model: Any, tokenizer: Any, folder: Path, notes: dict[str, byte
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        model.save_pretrained(part, safe_serialization=True)
-        tokenizer.save_pretrained(part)
+        with quiet():
+            model.save_pretrained(part, safe_serialization=True)
+            tokenizer.save_pretrained(part)
         for name, data in (notes or {}).items():
             (part / name).write_bytes(data)
         shutil.rmtree(folder, ignore_errors=True)

@@ -55,7 +55,23 @@ def _server(path: str, alias: str, n_ctx: int) -> Any:
     params.warmup = False
     # The default keeps gigabytes of old prompts; the slot itself still reuses the part two prompts share.
     params.cache_ram_mib = 0
+    # These show whoever can reach the server what others ask.
+    params.endpoint_slots = False
+    params.ui = False
+    _sample_as_openai(params.sampling)
     return xllamacpp.Server(params)
+
+
+def _sample_as_openai(sampling: Any) -> None:
+    """Draw from what the model says where a request does not say how.
+
+    llama.cpp's own defaults (temperature 0.8, the best 40, at least a twentieth of the best) sharpen every answer, and
+    the log-probabilities it reports are not those it then drew from.
+    """
+    sampling.temp = 1.0
+    sampling.top_p = 1.0
+    sampling.top_k = 0
+    sampling.min_p = 0.0
 
 
 if __name__ == "__main__":

@@ -32,6 +32,9 @@ CONVERTER_VERSION = 1
 
 STAMP = "converted.json"
 
+BLOCK_NUMBERS = 1 << 22
+"""Numbers rounded and written at a time, so that a large tensor is not in memory several times over."""
+
 LARGEST_FLOAT32_MILLIONS = 300
 """Embedded models above this many million parameters are kept in bfloat16: half the disk, 3 significant digits."""
 
@@ -215,8 +218,10 @@ def write_weights(file: GGUF, out: IO[bytes], dtype: StoredType) -> None:
     text += b" " * (-len(text) % 8)
     out.write(len(text).to_bytes(8, "little") + text)
     for name in file.tensors:
-        numbers = _as_theirs(file, name)
-        out.write((numbers if dtype == "float32" else _bfloat16(numbers)).tobytes())
+        numbers = _as_theirs(file, name).reshape(-1)
+        for at in range(0, len(numbers), BLOCK_NUMBERS):
+            block = numbers[at : at + BLOCK_NUMBERS]
+            out.write((block if dtype == "float32" else _bfloat16(block)).tobytes())
 
 
 def _as_theirs(file: GGUF, name: str) -> Any:

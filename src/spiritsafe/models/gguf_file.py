@@ -14,6 +14,7 @@ import math
 import mmap
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,9 @@ class GGUF:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._map.close()
+        """Let go of the file; at once, or when an array that an error in flight still holds is gone."""
+        with suppress(BufferError):
+            self._map.close()
 
     def numbers(self, name: str) -> Any:
         """The tensor `name` as a float32 numpy array of its shape.
@@ -97,8 +99,9 @@ class GGUF:
             *rows, columns = tensor.shape
             shape = (*rows, columns // block_numbers * block_bytes)
             raw = numpy.frombuffer(self._map, numpy.uint8, math.prod(shape), tensor.offset).reshape(shape)
-            # A copy: a view would keep the map open, and an F32 tensor comes back as the very view that was given.
-            return numpy.array(dequantize(raw, kind), dtype=numpy.float32).reshape(tensor.shape)
+            # Numbers that are float32 already come back as a view of the file, which would keep it open.
+            is_view = kind == GGMLQuantizationType.F32
+            return dequantize(raw, kind).astype(numpy.float32, copy=is_view).reshape(tensor.shape)
         except (ValueError, OverflowError, NotImplementedError) as error:
             raise InputError(f"tensor {shown(name)} of {shown(str(self._path))} cannot be read: {error}") from None
 

@@ -5,7 +5,8 @@ Input: a GGUF file's metadata. Output: a `tokenizers.Tokenizer` and what belongs
 `transformers` can build one too, in 9 seconds and with the pre-tokenizer of GPT-2 for every byte-level BPE: "a ½" then
 has other ids than the model was trained on and than llama.cpp serves. Here each pre-tokenizer is named or refused.
 
-Limits: byte-level BPE whose pre-tokenizer is in `PRE_TOKENIZERS`; text is not normalised, as in llama.cpp.
+Limits: byte-level BPE whose pre-tokenizer is in `PRE_TOKENIZERS`. Text is not normalised, as in llama.cpp; for Qwen
+transformers itself composes it first (NFC), as Qwen does, so a letter with a loose accent has other ids there.
 """
 
 from __future__ import annotations

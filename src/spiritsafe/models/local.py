@@ -135,14 +135,14 @@ def _loaded(where: str, dtype: str, *, cached_only: bool) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    with _quiet():
+    with quiet():
         tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=cached_only)
         module = AutoModelForCausalLM.from_pretrained(where, dtype=getattr(torch, dtype), local_files_only=cached_only)
     return module.eval(), tokenizer
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """transformers without its progress bars and without all messages but errors, as they were afterwards."""
     from transformers.utils import logging
 

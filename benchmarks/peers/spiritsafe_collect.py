@@ -5,17 +5,15 @@ spiritsafe_collect.py BASE_URL N C LEDGER_FOLDER
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 started_s = time.perf_counter()
-from spiritsafe.distil.collect import collect  # noqa: E402  (the import is part of what is measured)
+from spiritsafe.distil.ask import ask_all  # noqa: E402  (the import is part of what is measured)
 from spiritsafe.distil.prompt import Prompt, make_prompt  # noqa: E402
 from spiritsafe.distil.recipe import Recipe  # noqa: E402
-from spiritsafe.distil.teacher import build_teacher  # noqa: E402
 from spiritsafe.exchanges.ledger import Ledger  # noqa: E402
 from spiritsafe.exchanges.record import Message  # noqa: E402
 
@@ -50,16 +48,16 @@ def prompts(count: int) -> Iterator[Prompt]:
     return (make_prompt((Message("user", prompt_of(item)),)) for item in range(count))
 
 
-async def main(base_url: str, count: int, in_flight: int, folder: Path) -> None:
+def main(base_url: str, count: int, in_flight: int, folder: Path) -> None:
     recipe = recipe_for(base_url, in_flight)
-    teacher = build_teacher(recipe.teacher)
     with Ledger.open(folder) as ledger:
         watch = Stopwatch()
-        summary = await collect(prompts(count), teacher, recipe, ledger, total=count, on_progress=lambda _: None)
+        summary = ask_all(prompts(count), recipe, ledger, total=count, on_progress=lambda _: None)
         if summary.asked + summary.from_ledger != count:
             raise SystemExit(f"answers are missing: {summary}")
-        watch.report(count, import_s=import_s, asked=summary.asked, from_ledger=summary.from_ledger)
+        loop = "uvloop" if "uvloop" in sys.modules else "asyncio"
+        watch.report(count, import_s=import_s, asked=summary.asked, from_ledger=summary.from_ledger, loop=loop)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -22,6 +25,7 @@ from spiritsafe.distil.tally import Tally
 from spiritsafe.errors import BudgetError, InputError, PermissionMissing, StoreError, UpstreamError
 from spiritsafe.exchanges.ledger import Ledger
 from spiritsafe.exchanges.record import Message, Request, Source, Usage
+from spiritsafe.models.replies import Asked, served_in_thread
 from spiritsafe.models.retries import Backoff, Circuit
 from spiritsafe.models.scripted import Said, ScriptedModel
 from spiritsafe.wire.base import Answer
@@ -306,15 +310,15 @@ def test_a_cancelled_run_keeps_what_comes_in_and_charges_what_does_not(ledger: L
 
 
 class _Full(Ledger):
-    """A ledger whose disk is full after a number of batches."""
+    """A ledger whose disk is full after a number of writes: its opening, the lease's two levels, then answers."""
 
-    room = 3
+    room = 6
 
-    def append(self, batch: Any) -> None:
+    def append_encoded(self, batch: Any) -> None:
         if self.room <= 0:
             raise StoreError("cannot append: No space left on device; make room there and run again")
         self.room -= 1
-        super().append(batch)
+        super().append_encoded(batch)
 
 
 def test_a_full_disk_stops_the_run_and_what_was_stored_is_found_again(tmp_path: Path) -> None:
@@ -364,3 +368,49 @@ def test_a_bad_row_in_the_middle_stops_the_run_with_its_own_error(ledger: Ledger
     with pytest.raises(InputError, match=r"prompts.jsonl:5"):
         asyncio.run(collect(prompts(), _says(), _recipe(), ledger))
     assert len(list(ledger.exchanges())) == 4
+
+
+CLIENT = """
+import sys
+from pathlib import Path
+from spiritsafe.distil.ask import ask_all
+from spiritsafe.distil.prompt import make_prompt
+from spiritsafe.distil.recipe import Recipe
+from spiritsafe.exchanges.ledger import Ledger
+from spiritsafe.exchanges.record import Message
+
+recipe = Recipe.model_validate_json(sys.argv[1])
+with Ledger.open(Path(sys.argv[2])) as ledger:
+    print("started", flush=True)
+    ask_all((make_prompt((Message("user", f"number {i}"),)) for i in range(60)), recipe, ledger)
+"""
+
+
+def test_a_killed_process_loses_no_answer_it_had_and_repeats_only_what_was_in_flight(tmp_path: Path) -> None:
+    withheld = threading.Event()
+    hold = True
+
+    async def answer(asked: Asked) -> str:
+        if hold and asked.number >= 30:
+            if asked.number == 37:
+                withheld.set()  # eight are in flight, and their answers never come
+            await asyncio.sleep(1000)
+        return asked.text.upper()
+
+    with served_in_thread(answer) as server:
+        recipe = _recipe(base_url=server.base_url, limits={"max_in_flight": 8}, prices=DEAR, budget={"dollars": 20.0})
+        command = [sys.executable, "-c", CLIENT, recipe.model_dump_json(), str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as client:
+            assert withheld.wait(60)
+            client.kill()
+        hold = False
+        with Ledger.open(tmp_path) as ledger:
+            kept = {one.messages[-1].content for one in ledger.exchanges()}
+            crashed = ledger.spent_by_kind("demo")["crashed"]
+        assert len(kept) == 30, "eight workers hold eight requests, so all that was answered had been stored"
+        assert crashed.dollars >= 8 * 0.096, "what was in flight may have been billed"
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        asked = Counter(one.text for one in server.asked)
+    assert len(asked) == 60
+    assert all(asked[text] == 1 for text in kept)
+    assert sum(asked.values()) == 60 + 8

@@ -48,6 +48,7 @@ def weights_of(folder: Any) -> Mapping[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")
 
 
+@pytest.mark.slow  # two processes import torch: 8 s alone, 50 s on a busy machine
 def test_two_processes_end_with_the_weights_of_one(new_run, rows, tmp_path) -> None:
     run, recipe = new_run(
         rows, train={"epochs": 2, "batch_size": 3, "micro_batch_tokens": 40, "learning_rate": 1e-3, "threads": 1}

@@ -9,9 +9,11 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from spiritsafe.distil.batch import collect_by_batch
 from spiritsafe.distil.collect import collect
 from spiritsafe.distil.collected import final_answer
 from spiritsafe.distil.progress import OnProgress
@@ -69,6 +71,29 @@ def ask_all(
         teacher = _teacher(recipe.teacher)
         try:
             return await collect(prompts, teacher, recipe, ledger, total=total, on_progress=on_progress, tally=tally)
+        finally:
+            await teacher.close()
+
+    return _run(run())
+
+
+def ask_all_by_batch(
+    prompts: Callable[[], Iterable[Prompt]],
+    recipe: Recipe,
+    ledger: Ledger,
+    folder: Path,
+    *,
+    total: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> CollectSummary:
+    """As `ask_all`, by batch files kept in `folder`; returns when all have come, and may be stopped and run again."""
+
+    async def run() -> CollectSummary:
+        teacher = build_teacher(recipe.teacher)
+        try:
+            return await collect_by_batch(
+                prompts, teacher, recipe, ledger, folder, total=total, on_progress=on_progress
+            )
         finally:
             await teacher.close()
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from time import time
 from typing import Any
 
+from spiritsafe.distil.lookup import Lookup
 from spiritsafe.distil.tally import Tally
 from spiritsafe.errors import SpiritSafeError, UpstreamError
 from spiritsafe.exchanges.commit import GroupCommit
@@ -50,9 +51,9 @@ class Asker:
     Attributes:
         teacher: who is asked.
         charged_to: whose budget pays.
-        key: the ledger's key of a request.
         prices: what the teacher charges; None where unknown.
         ledger, commit, purse, gate: where answers are found and kept, what may be spent, when it may be sent.
+        lookup: knows of many keys at once that they are not in the ledger.
         tally: counted into.
         backoff, circuit: how often to try, and when to give the teacher up.
         draw: uniform random numbers in [0, 1), for the jitter.
@@ -65,9 +66,9 @@ class Asker:
 
     teacher: Model
     charged_to: str
-    key: Callable[[Request], bytes]
     prices: Prices | None
     ledger: Ledger
+    lookup: Lookup
     commit: GroupCommit
     purse: Purse
     gate: Gate
@@ -83,10 +84,11 @@ class Asker:
     _asking: set[bytes] = field(default_factory=set)
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
-    async def answer(self, request: Request, *, escalated: bool = False) -> Exchange | None:
+    async def answer(self, key: bytes, request: Request, *, escalated: bool = False) -> Exchange | None:
         """The answer to `request`; None if another task is asking the very same just now.
 
         Args:
+            key: the ledger's key of it; one that did not just come out of the lookup is escalated.
             request: what to ask.
             escalated: whether it asks again, with a larger limit, for an answer that was cut off; counted alone.
 
@@ -96,10 +98,10 @@ class Asker:
             BudgetError: it could exceed the budget.
             StoreError: the ledger could not be read or written.
         """
-        key = self.key(request)
         if key in self._asking:
+            await asyncio.sleep(0)
             return None
-        found = self.ledger.get(key)
+        found = self.ledger.get(key) if escalated or self.lookup.may_be_stored(key) else None
         if found is not None:
             self.tally.from_ledger += 1
             # A hit waits for nothing: without this a million of them would hold the loop for a minute.
@@ -108,6 +110,7 @@ class Asker:
         self._asking.add(key)
         try:
             answer = await self._ask(key, request)
+            self.lookup.stored(key)
             self.tally.escalated += escalated
             return answer
         finally:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from spiritsafe.distil.asking import Asker, TeacherGivenUp
+from spiritsafe.distil.lookup import Job, Lookup
 from spiritsafe.distil.progress import TELL_EVERY_S, Meter, OnProgress
 from spiritsafe.distil.prompt import Prompt
 from spiritsafe.distil.recipe import Recipe
@@ -49,9 +50,6 @@ DRAIN_S = 10.0
 
 PATIENT = Backoff()
 NOTHING = Cost()
-
-Job = tuple[str, Request]
-"""A prompt's id and one request about it."""
 
 
 async def collect(
@@ -100,9 +98,9 @@ async def collect(
     asker = Asker(
         teacher=teacher,
         charged_to=recipe.name,
-        key=partial(key_for, recipe.teacher),
         prices=prices,
         ledger=ledger,
+        lookup=Lookup(ledger, partial(key_for, recipe.teacher)),
         commit=commit,
         purse=purse,
         gate=Gate(Pacer(limits, started_s)),
@@ -162,7 +160,7 @@ class _Sitting:
 
     async def run(self, prompts: Iterable[Prompt], workers: int, drain_s: float) -> None:
         """Do everything; on an error or a cancellation let what is in flight come in, then stop."""
-        jobs = self._jobs(prompts)
+        jobs = self.asker.lookup.ahead(self._requests(prompts))
         tasks = {asyncio.create_task(self._work(jobs)) for _ in range(workers)}
         ticker = asyncio.create_task(self._tick())
         try:
@@ -174,7 +172,7 @@ class _Sitting:
             ticker.cancel()
             await self._drain({task for task in tasks if not task.done()}, drain_s)
 
-    def _jobs(self, prompts: Iterable[Prompt]) -> Iterator[Job]:
+    def _requests(self, prompts: Iterable[Prompt]) -> Iterator[tuple[str, Request]]:
         sampling = sampling_of(self.recipe.teacher.sampling)
         for prompt in prompts:
             self.tally.prompts += 1
@@ -182,29 +180,29 @@ class _Sitting:
                 yield prompt.id, request
 
     async def _work(self, jobs: Iterator[Job]) -> None:
-        for prompt_id, request in jobs:
-            await self._have(prompt_id, request)
+        for job in jobs:
+            await self._have(job)
             if self.asker.stopping:
                 return
 
-    async def _have(self, prompt_id: str, request: Request) -> None:
-        """Have the answer to `request` in the ledger, and the one with the larger limit where the first was cut off."""
+    async def _have(self, job: Job) -> None:
+        """Have the answer in the ledger, and the one with the larger limit where the first was cut off."""
         try:
-            answer = await self.asker.answer(request)
+            answer = await self.asker.answer(job.key, job.request)
         except TeacherGivenUp:
             raise
         except UpstreamError as error:
-            self.tally.skip(prompt_id, error)
+            self.tally.skip(job.prompt_id, error)
             return
         if answer is not None and answer.finish_reason == "length" and not self.asker.stopping:
-            await self._escalate(request)
+            await self._escalate(job.request)
 
     async def _escalate(self, request: Request) -> None:
         larger = escalated(self.recipe.teacher, request)
         if larger is None:
             return
         try:
-            await self.asker.answer(larger, escalated=True)
+            await self.asker.answer(self.asker.lookup.key(larger), larger, escalated=True)
         except TeacherGivenUp:
             raise
         except UpstreamError:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from spiritsafe.distil.ask import ask_all, expanding, teacher_at_hand
+from spiritsafe.distil.ask import ask_all, ask_all_by_batch, expanding, teacher_at_hand
 from spiritsafe.distil.collected import write_collected
 from spiritsafe.distil.plan import Plan, plan
 from spiritsafe.distil.progress import shown_on
@@ -156,17 +156,22 @@ def plan_lines(found: Plan, recipe: Recipe) -> Iterator[str]:
 def _collect(sitting: Sitting) -> None:
     run = sitting.run
     require_permission(resolve_terms(sitting.recipe.teacher))
-    if sitting.recipe.teacher.transport == "batch":
-        raise InputError("teacher.transport 'batch' is not there yet; use 'live'")
     tally = Tally()
     began_s = time.monotonic()
     with Ledger.open(sitting.ledger) as ledger, teacher_at_hand(sitting.recipe, sitting.say) as recipe:
         training, held_out = _streams(recipe, expanding(recipe, ledger))
         counts = [write_lines(path, map(prompt_to_json, stream)) for path, stream in _written(run, training, held_out)]
         total = sum(counts) * recipe.teacher.samples
-        prompts = (prompt for path in (run.prompts, run.held_out) for prompt in _read(path))
+
+        def prompts() -> Iterator[Prompt]:
+            return (prompt for path in (run.prompts, run.held_out) for prompt in _read(path))
+
         with shown_on(sys.stderr, time.monotonic) as on_progress:
-            summary = ask_all(prompts, recipe, ledger, total=total, on_progress=on_progress, tally=tally)
+            if recipe.teacher.transport == "batch":
+                folder = run.root / "batches"
+                summary = ask_all_by_batch(prompts, recipe, ledger, folder, total=total, on_progress=on_progress)
+            else:
+                summary = ask_all(prompts(), recipe, ledger, total=total, on_progress=on_progress, tally=tally)
         write_collected(run.collected, _read(run.prompts), recipe.teacher, ledger)
         write_collected(run.held_out_collected, _read(run.held_out), recipe.teacher, ledger)
     run.finish("collect", sitting.recipe, summary.to_json() | {"wall_s": time.monotonic() - began_s})

@@ -18,7 +18,6 @@ from spiritsafe.exchanges.keys import request_key
 from spiritsafe.exchanges.record import Message, Request, Sampling, Source
 from spiritsafe.models import prices
 from spiritsafe.models.api import ApiModel
-from spiritsafe.models.base import Model
 from spiritsafe.models.endpoints import Endpoint, Terms, endpoint_for, price_for, terms_for
 from spiritsafe.models.licences import LICENCES_AS_OF, weights_of
 from spiritsafe.models.pacing import PaceLimits
@@ -29,7 +28,7 @@ LOCAL = "local"
 LOCAL_LIMITS = PaceLimits(max_in_flight=1)
 
 
-def build_teacher(teacher: Teacher, environ: Mapping[str, str] = os.environ) -> Model:
+def build_teacher(teacher: Teacher, environ: Mapping[str, str] = os.environ) -> ApiModel:
     """The model to ask behind an endpoint; it carries the terms and the permission on every answer.
 
     Local weights are loaded by `distil.ask`, so that nothing here reaches torch.

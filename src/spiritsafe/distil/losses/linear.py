@@ -102,7 +102,7 @@ class _LinearLoss(torch.autograd.Function):
         teacher_of = None if teacher is None else _Logits(teacher, vocab, operand, exact, min(chunk_rows, rows))
         wants_hidden, wants_weight, wants_bias = ctx.needs_input_grad[:3]
         grad_hidden = torch.empty_like(hidden_N_H, dtype=exact) if wants_hidden else None
-        grad_weight = torch.zeros_like(weight_V_H, dtype=exact) if wants_weight else None
+        grad_weight = _empty_gradient(weight_V_H, exact, vocab if rows else 0) if wants_weight else None
         grad_bias = torch.zeros_like(bias_V, dtype=exact) if wants_bias and bias_V is not None else None
 
         losses_N = hidden_N_H.new_empty(rows, dtype=exact)
@@ -117,7 +117,7 @@ class _LinearLoss(torch.autograd.Function):
             if grad_hidden is not None:
                 product_into(grad_hidden[start:stop], gradient_C_V, logits_of.weight_V_H)
             if grad_weight is not None:
-                add_product(grad_weight[:vocab], gradient_C_V.T, logits_of.hidden(start, stop), scale)
+                add_product(grad_weight[:vocab], gradient_C_V.T, logits_of.hidden(start, stop), scale, keep=start > 0)
             if grad_bias is not None:
                 grad_bias[:vocab].add_(logits_C_V.sum(0), alpha=scale)
 
@@ -174,9 +174,20 @@ def product_into(out: Tensor, left: Tensor, right: Tensor) -> Tensor:
     return out
 
 
-def add_product(total: Tensor, left: Tensor, right: Tensor, scale: float) -> None:
-    """total += scale left @ right, accumulated in the dtype of `total`."""
+def add_product(total: Tensor, left: Tensor, right: Tensor, scale: float, *, keep: bool) -> None:
+    """total = total (or 0, where it is not to `keep`) + scale left @ right, accumulated in the dtype of `total`."""
+    beta = 1.0 if keep else 0.0
     if left.dtype == total.dtype:
-        total.addmm_(left, right, alpha=scale)
+        total.addmm_(left, right, beta=beta, alpha=scale)
     else:
-        torch.ops.aten.addmm.dtype_out(total, left, right, total.dtype, alpha=scale, out=total)
+        torch.ops.aten.addmm.dtype_out(total, left, right, total.dtype, beta=beta, alpha=scale, out=total)
+
+
+def _empty_gradient(weight_V_H: Tensor, exact: torch.dtype, written: int) -> Tensor:
+    """Room for the weight's gradient: the first `written` rows are left for the first chunk to write, the rest is zero.
+
+    Zeroing all of it first would be a pass over vocabulary x width more.
+    """
+    gradient_V_H = torch.empty_like(weight_V_H, dtype=exact)
+    gradient_V_H[written:].zero_()
+    return gradient_V_H

@@ -215,6 +215,8 @@ class Train(Section):
     """How the student learns.
 
     `loss` names a row of `distil/losses`; `mix` is the weight of that loss, the rest is cross-entropy on the answers.
+    `freeze_embeddings` leaves the input embeddings as they are (and the head, where it is tied to them): with few
+    answers a student keeps what it knows of rare words, and a small one trains faster.
     """
 
     loss: str = "sequence"
@@ -230,6 +232,7 @@ class Train(Section):
     clip_norm: float = Field(1.0, gt=0)
     max_length: int = Field(1024, gt=0)
     vocab_chunk_rows: int = Field(256, gt=0)
+    freeze_embeddings: bool = False
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     lora: Lora | None = None
     seed: int = 0

@@ -77,6 +77,8 @@ def train_student(
     teacher, teacher_template = white_box_teacher(recipe, loss_of(recipe.train).signal, tokenizer)
     given = _given(rows, recipe, ChatTemplate(tokenizer), teacher_template)
     model = model.to(ranks.device)
+    if recipe.train.freeze_embeddings:
+        model.get_input_embeddings().weight.requires_grad_(False)
     if recipe.train.lora is not None:
         model = with_lora(model, recipe.train.lora, recipe.train.seed)
     resume = run.root / "checkpoints" / f"{budget}.pt"

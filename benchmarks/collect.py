@@ -3,8 +3,9 @@
 Measured: CPU seconds (user and system, of the whole client process and its children) for 1,000 exchanges at 256 and
 1,024 in flight, requests of 1.6 KB and answers of 2.9 KB, against a server in a process and on a core of its own. Ours
 includes the ledger with every answer synced to disk, budget, pacing and progress; curator includes its own cache; the
-SDK keeps nothing. Imports are outside and measured apart. Then a crash test: `kill -9` at half, run again, count what
-was asked twice. Each figure is the best of its rounds, which are interleaved; the rounds are all in the JSON.
+SDK keeps nothing; "floor" is our HTTP client alone and says how fast the machine is. Imports are outside and measured
+apart. Then a crash test: `kill -9` at half, run again, count what was asked twice. Each figure is the best of its
+rounds, which are interleaved; the rounds are all in the JSON.
 
 Peers are installed by pip into ~/.cache/spiritsafe-bench at the first run. One that cannot run is null, with a reason.
 """
@@ -53,6 +54,8 @@ def client_command(name: str, base_url: str, count: int, in_flight: int, folder:
     if name == "ours":
         script = HERE / "peers" / "spiritsafe_collect.py"
         return [sys.executable, str(script), base_url, str(count), str(in_flight), str(folder)]
+    if name == "floor":
+        return [sys.executable, str(HERE / "peers" / "pyreqwest_bare.py"), base_url, str(count), str(in_flight)]
     python = peer_python(name)
     if isinstance(python, str):
         return python
@@ -91,7 +94,8 @@ def run_client(name: str, server: Loopback, count: int, in_flight: int) -> Resul
 
 def measure(server: Loopback, quick: bool) -> dict[str, list[Result]]:
     """All rounds, by "client@in flight"; the clients take turns, so that a busy minute hits all of them."""
-    counts = {"ours": 4000 if quick else 12000, "openai": 1000 if quick else 2000, "curator": 1000 if quick else 2000}
+    fast, slow = (4000, 1000) if quick else (12000, 2000)
+    counts = {"ours": fast, "floor": fast, "openai": slow, "curator": slow}
     rounds: dict[str, list[Result]] = {}
     for _ in range(2 if quick else 3):
         for in_flight in IN_FLIGHT:
@@ -174,6 +178,7 @@ def summary(rounds: dict[str, list[Result]], crash: Result, server_kind: str) ->
     known = [value for value in by_flight.values() if value is not None]
     return {
         "cpu_s_per_1000": round(max(known), 4) if len(known) == len(IN_FLIGHT) else None,
+        "floor_cpu_s_per_1000": round(max(best(rounds[f"floor@{n}"]) or 0.0 for n in IN_FLIGHT), 4) or None,
         "ratio_openai": least([ratio(rounds, "openai", n) for n in IN_FLIGHT]),
         "ratio_curator": least([ratio(rounds, "curator", n) for n in IN_FLIGHT]),
         "repeated_after_kill": crash.get("repeated_after_kill"),
@@ -202,9 +207,10 @@ def main() -> None:
     crash = crash_test(quick)
     result = summary(rounds, crash, kind)
     print("\nbest of the rounds, CPU seconds for 1,000 exchanges")
-    print(f"{'in flight':>10} {'ours':>8} {'openai':>8} {'curator':>8}")
+    clients = ("ours", "floor", "openai", "curator")
+    print(f"{'in flight':>10} " + " ".join(f"{name:>8}" for name in clients))
     for n in IN_FLIGHT:
-        row = [best(rounds[f"{name}@{n}"]) for name in ("ours", "openai", "curator")]
+        row = [best(rounds[f"{name}@{n}"]) for name in clients]
         print(f"{n:>10} " + " ".join(f"{'-' if value is None else format(value, '.3f'):>8}" for value in row))
     print(f"killed at half: {crash}")
     print(json.dumps(result))

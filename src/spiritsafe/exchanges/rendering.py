@@ -33,9 +33,17 @@ def dumps(exchange: Exchange) -> bytes:
     """
     row = to_json(exchange)
     try:
-        return orjson.dumps(row)
+        return trimmed(orjson.dumps(row))
     except TypeError:
         return _dumped_with_care(row)
+
+
+def trimmed(data: bytes) -> bytes:
+    """A copy of `data` that holds no more memory than it needs, for what is kept while a request is in flight.
+
+    orjson from 3.12 on reserves several times what it writes and gives none of it back: 32 KB for a line of 4.5 KB.
+    """
+    return bytes(memoryview(data))
 
 
 def to_json(exchange: Exchange) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import Any
 
 from spiritsafe.errors import UpstreamError
 from spiritsafe.exchanges.record import Exchange, Request, Source, Timing
+from spiritsafe.exchanges.rendering import trimmed
 from spiritsafe.models.endpoints import Endpoint, Terms, price_for, refuse_unsupported, terms_for
 from spiritsafe.models.http import MAX_BODY_BYTES, Came, Http
 from spiritsafe.models.parsing import LARGE_BYTES, Parsers
@@ -117,7 +118,7 @@ class ApiModel:
         extra = self._extra_body
         if request.sampling.top_logprobs and self.endpoint.id_fields:
             extra = dict(self.endpoint.id_fields) | extra
-        return self._format.render(self.model, request, extra)
+        return trimmed(self._format.render(self.model, request, extra))
 
     def parse_reply(self, request: Request, body: bytes, at: float, *, share: float = 1.0) -> Exchange:
         """The exchange of `request` and the successful body `body` that answered it, asked at unix second `at`.

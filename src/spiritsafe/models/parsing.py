@@ -9,8 +9,7 @@ usual `if __name__ == "__main__":`.
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
-from multiprocessing import get_context
+from concurrent.futures import BrokenExecutor, Executor
 
 from spiritsafe.wire.base import Answer, Dialect
 
@@ -23,7 +22,7 @@ class Parsers:
 
     def __init__(self, workers: int = 1) -> None:
         self.workers = workers
-        self._pool: ProcessPoolExecutor | None = None
+        self._pool: Executor | None = None
 
     @property
     def started(self) -> bool:
@@ -38,7 +37,7 @@ class Parsers:
         """
         pool = self._pool
         if pool is None:
-            pool = self._pool = ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
+            pool = self._pool = _spawned(self.workers)
         try:
             return await asyncio.get_running_loop().run_in_executor(pool, dialect.parse, body)
         except BrokenExecutor:
@@ -51,3 +50,11 @@ class Parsers:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
+
+
+def _spawned(workers: int) -> Executor:
+    # Imported here: a megabyte and some milliseconds that only answers with log-probabilities need.
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))

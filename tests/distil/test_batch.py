@@ -223,6 +223,21 @@ def test_a_refused_line_is_counted_skipped_and_not_submitted_again(ledger: Ledge
     assert len(fake.batches) == 1
 
 
+def test_a_batch_that_meets_an_empty_account_stops_the_run_and_is_submitted_again_later(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    def broke(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        paid = body["messages"][-1]["content"] == "number 0"
+        return _upper(body) if paid else (429, {"error": {"message": "no", "code": "insufficient_quota"}})
+
+    fake = FakeBatches(answers=broke)
+    with pytest.raises(UpstreamError, match="no credit left; top it up"):
+        _collect(fake, ledger, tmp_path / "batch", 3)
+    assert len(list(ledger.exchanges())) == 1
+    fake.answers = _upper
+    assert _collect(fake, ledger, tmp_path / "batch", 3).asked == 2
+
+
 def test_an_answer_that_was_cut_off_is_asked_again_with_the_larger_limit(ledger: Ledger, tmp_path: Path) -> None:
     def short(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         return 200, _chat("a", "length" if body["max_tokens"] == 8 else "stop")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from spiritsafe.distil.prompt import Prompt
 from spiritsafe.distil.prompts import load_prompts
 from spiritsafe.distil.prompts.evolve import EVOLVE
-from spiritsafe.distil.prompts.expand import METHODS, Ask
+from spiritsafe.distil.prompts.expand import METHODS, Ask, foresee
 from spiritsafe.distil.prompts.method import Entry, Pool, Question, request_for
 from spiritsafe.distil.prompts.self_instruct import SELF_INSTRUCT, numbered_items
 from spiritsafe.distil.recipe import ExpandPrompts
@@ -204,6 +204,40 @@ def test_evolution_starts_from_a_prompt_and_goes_at_most_four_steps(tmp_path: Pa
     assert {p.meta["depth"] for p in prompts[5:]} > {1, 2}
     starts = [*SEEDS, *(p.text for p in prompts[5:])]
     assert all(any(start in request.messages[0].content for start in starts) for request in teacher.asked)
+
+
+def foreseen(folder: Path, answered: Callable[[Request], str | None], **section: Any):
+    source = {"kind": "expand", "seeds": seeds_in(folder), "count": 20} | section
+    return foresee(ExpandPrompts.model_validate(source), answered)
+
+
+@pytest.mark.parametrize(("method", "requests"), [("self_instruct", 3), ("evolve", 20)])
+def test_before_anything_was_asked_the_seeds_and_the_number_of_the_others_are_foreseen(
+    tmp_path: Path, method: str, requests: int
+) -> None:
+    found = foreseen(tmp_path, lambda request: None, method=method)
+
+    assert [p.text for p in found.prompts[:5]] == SEEDS
+    assert len({p.id for p in found.prompts}) == 25
+    assert [len(p.text) for p in found.prompts[5:10]] == [len(seed) for seed in SEEDS]
+    assert len(found.requests) == requests
+
+
+@pytest.mark.parametrize("method", ["self_instruct", "evolve"])
+@pytest.mark.parametrize("answers", [0, 1, 2, 7, 1000])
+def test_what_was_answered_is_gone_through_as_expanding_does(tmp_path: Path, method: str, answers: int) -> None:
+    teacher = Teacher(eight_new if method == "self_instruct" else lambda number, text: new_prompt(number))
+    prompts = expand(tmp_path, teacher, method=method)
+    known = {(one.messages, one.sample): teacher.say(n, "") for n, one in enumerate(teacher.asked[:answers], 1)}
+
+    found = foreseen(tmp_path, lambda request: known.get((request.messages, request.sample)), method=method)
+
+    real = [p for p in found.prompts if p in prompts]
+    assert real == prompts[: len(real)]
+    assert len(real) == 5 + min(20, answers * (8 if method == "self_instruct" else 1))
+    assert len(found.prompts) == len(prompts)
+    assert found.requests[: len(known)] == teacher.asked[: len(known)]
+    assert len(found.requests) == len(teacher.asked)
 
 
 PARENT = entry("List three ways to cook an egg without oil.")

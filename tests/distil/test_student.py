@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from spiritsafe.distil.recipe import Lora, Student
-from spiritsafe.distil.student import cut_layers, load_student, make_it_stop, pad_id_of, save_student, with_lora
+from spiritsafe.distil.student import (
+    cut_layers,
+    load_student,
+    make_it_stop,
+    outline_student,
+    pad_id_of,
+    save_student,
+    with_lora,
+)
 from spiritsafe.errors import InputError, StoreError
 
 IDS = torch.arange(10, 30)[None]
@@ -29,6 +37,25 @@ def test_a_cut_student_generates_with_its_cache_as_without(student_folder) -> No
     )
 
     assert torch.equal(with_cache, without)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("layers", [(), (0, 3)])
+def test_an_outline_has_the_shapes_of_the_student_and_holds_no_numbers(
+    new_model, new_tokenizer, tmp_path, tied: bool, layers: tuple[int, ...]
+) -> None:
+    new_model(400, layers=4, tied=tied).save_pretrained(tmp_path)
+    new_tokenizer().save_pretrained(tmp_path)
+    student = Student(model=str(tmp_path), layers=layers)
+
+    whole, outline = load_student(student), outline_student(student)
+
+    shapes = [{name: weight.shape for name, weight in one.model.named_parameters()} for one in (whole, outline)]
+    assert shapes[0] == shapes[1]
+    assert {weight.device.type for weight in outline.model.parameters()} == {"meta"}
+    assert outline.model.config.num_hidden_layers == whole.model.config.num_hidden_layers
+    assert outline.model.generation_config.eos_token_id == whole.model.generation_config.eos_token_id
+    assert outline.tokenizer.chat_template == whole.tokenizer.chat_template
 
 
 def test_lists_with_an_entry_a_layer_are_cut_with_the_layers() -> None:
@@ -57,8 +84,9 @@ def test_lists_with_an_entry_a_layer_are_cut_with_the_layers() -> None:
 
 @pytest.mark.parametrize("layers", [(0, 4), (-1,), (1, 1)])
 def test_layers_that_are_not_there_are_refused_with_how_many_there_are(student_folder, layers) -> None:
-    with pytest.raises(InputError, match=r"student\.layers: got .*, wanted different numbers from 0 to 3"):
-        load_student(Student(model=str(student_folder), layers=layers))
+    for load in (load_student, outline_student):
+        with pytest.raises(InputError, match=r"student\.layers: got .*, wanted different numbers from 0 to 3"):
+            load(Student(model=str(student_folder), layers=layers))
 
 
 def test_a_student_without_a_chat_template_is_refused(new_tokenizer, new_model, tmp_path) -> None:
@@ -92,6 +120,18 @@ def test_a_student_that_does_not_think_is_prompted_so_by_everyone(
     asked = [{"role": "user", "content": "Hi"}]
     prompt = saved.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
     assert prompt.endswith("<think></think>") == off
+
+
+@pytest.mark.parametrize(("system", "start"), [("", "<|im_start|>system\n<|im_end|>"), (None, "<|im_start|>user")])
+def test_a_student_is_prompted_by_everyone_as_it_was_trained(student_folder, tmp_path, system, start) -> None:
+    from transformers import AutoTokenizer
+
+    student = load_student(Student(model=str(student_folder), layers=(0,), system=system))
+    save_student(*student, tmp_path / "student")
+
+    asked = [{"role": "user", "content": "Hi"}]
+    saved = AutoTokenizer.from_pretrained(tmp_path / "student")
+    assert saved.apply_chat_template(asked, tokenize=False).startswith(start)
 
 
 def test_a_saved_student_loads_with_plain_transformers_and_says_the_same(student_folder, tmp_path) -> None:

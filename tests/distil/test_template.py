@@ -1,10 +1,10 @@
 """Chat templates: where the answer begins and what ends it, for the kinds of template that occur."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from spiritsafe.distil.template import ChatTemplate, without_thinking
+from spiritsafe.distil.template import ChatTemplate, with_system, without_thinking
 from spiritsafe.errors import InputError
 from spiritsafe.exchanges.record import Message
 
@@ -110,6 +110,25 @@ def test_a_think_tag_that_the_prompt_opened_is_not_opened_again(new_tokenizer) -
 def test_thinking_is_off_by_default_only_in_templates_that_know_it() -> None:
     assert without_thinking(PLAIN) == PLAIN
     assert without_thinking(THINKING).endswith(THINKING)
+
+
+OWN = (
+    "{% for m in messages %}{% if loop.first and m.role != 'system' %}<|im_start|>system\nYou are Tiny.<|im_end|>\n"
+    "{% endif %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@given(system=st.text(max_size=40))
+@example(system="")
+@example(system="%} {{ '\"\\ {# \u2028 \r\n\U0001f642")
+@settings(max_examples=20)
+def test_whoever_gives_no_system_prompt_gives_the_one_of_the_training(new_tokenizer, system: str) -> None:
+    plain, baked = ChatTemplate(new_tokenizer(OWN)), ChatTemplate(new_tokenizer(with_system(OWN, system)))
+
+    assert baked.prompt(ASKED) == plain.prompt([Message("system", system), *ASKED])
+    other = [Message("system", "Another."), *ASKED]
+    assert baked.prompt(other) == plain.prompt(other)
 
 
 def test_a_tokenizer_without_a_chat_template_is_refused(new_tokenizer) -> None:

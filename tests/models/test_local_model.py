@@ -14,7 +14,7 @@ from spiritsafe.errors import InputError, UpstreamError
 from spiritsafe.exchanges.logprobs import unpack
 from spiritsafe.exchanges.record import Exchange, Message, Request, Sampling, Source
 from spiritsafe.models.drawing import How, draw
-from spiritsafe.models.local import Weights, load_weights, require_chat_template
+from spiritsafe.models.local import Weights, load_outline, load_weights, require_chat_template
 from spiritsafe.models.local_model import LocalModel, weights_sha256
 
 TEMPLATE = (
@@ -243,6 +243,19 @@ def test_weights_come_in_the_dtype_asked_for_and_in_evaluation_mode(folder: Path
     assert load_weights(str(folder), dtype="bfloat16").module.dtype == torch.bfloat16
     with pytest.raises(InputError, match="got dtype 'int3', wanted one of float32, bfloat16, float16"):
         load_weights(str(folder), dtype="int3")
+
+
+def test_an_outline_is_had_of_a_folder_without_weights(folder: Path, weights: Weights, tmp_path: Path) -> None:
+    for file in folder.iterdir():
+        if file.suffix != ".safetensors":
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+
+    outline = load_outline(str(tmp_path))
+
+    assert outline.module.num_parameters() == weights.module.num_parameters()
+    assert not outline.module.training
+    with pytest.raises(InputError, match="cannot load model"):
+        load_weights(str(tmp_path))
 
 
 def test_a_place_without_a_model_is_refused_with_what_to_give(tmp_path: Path) -> None:

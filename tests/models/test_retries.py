@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spiritsafe.errors import UpstreamError
-from spiritsafe.models.retries import Backoff, Circuit
+from spiritsafe.models.retries import STOP_AT_ONCE, Backoff, Circuit
+from spiritsafe.wire.status import Complaint, upstream_error
 
 
 def _error(kind: str) -> UpstreamError:
@@ -49,6 +50,16 @@ def test_being_told_to_wait_or_refused_is_no_sign_of_a_dead_teacher(kind: str) -
     for _ in range(50):
         circuit.failure(_error(kind))
     assert not circuit.is_open(0.0)
+
+
+def test_an_account_without_credit_stops_everything_and_a_limit_on_the_pace_does_not() -> None:
+    out_of_credit = upstream_error(429, Complaint("You exceeded your current quota", "insufficient_quota"))
+    too_fast = upstream_error(429, Complaint("Rate limit reached", "rate_limit_exceeded"))
+
+    assert out_of_credit.kind in STOP_AT_ONCE
+    assert not Backoff().may_retry(out_of_credit, 0, 0)
+    assert too_fast.kind not in STOP_AT_ONCE
+    assert Backoff().may_retry(too_fast, 0, 0)
 
 
 def test_requests_given_up_in_a_row_open_the_circuit_and_an_answer_closes_it() -> None:

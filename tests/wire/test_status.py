@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spiritsafe.errors import UpstreamError
 from spiritsafe.wire.chat import CHAT
 from spiritsafe.wire.status import MESSAGE_LIMIT, one_line, seconds
 
@@ -30,6 +31,10 @@ def body(message: str = "no", **fields: object) -> bytes:
         (429, body("Rate limit reached", code="rate_limit_exceeded"), "rate_limited", True, False),
         (429, body("You exceeded your current quota", code="insufficient_quota"), "quota", False, False),
         (429, body("You exceeded your current quota", type="insufficient_quota"), "quota", False, False),
+        # LiteLLM's way: the status as the code. Gemini says "quota" in a message where it means the pace.
+        (429, body("You exceeded your current quota", code="429", type="insufficient_quota"), "quota", False, False),
+        (429, body("You exceeded your current quota", code=429), "rate_limited", True, False),
+        (500, body("upstream failed", code="insufficient_quota"), "quota", False, False),
         (302, b"", "refused", False, False),
         (500, body(), "server", True, False),
         (503, b"<html>", "server", True, False),
@@ -58,6 +63,14 @@ def test_a_status_says_what_to_do(status: int, sent: bytes, kind: str, retryable
 )
 def test_the_upstreams_own_words_are_found_wherever_they_stand(sent: bytes, said: str) -> None:
     assert str(CHAT.error(400, sent, None)) == f"HTTP 400: {said}; change the request; sending it again will not help"
+
+
+@pytest.mark.parametrize("place", ["code", "type"])
+def test_an_empty_account_behind_a_proxy_that_answers_200_is_no_passing_failure(place: str) -> None:
+    with pytest.raises(UpstreamError) as raised:
+        CHAT.parse(body("no", **{place: "insufficient_quota"}))
+
+    assert (raised.value.kind, raised.value.retryable) == ("quota", False)
 
 
 def test_an_error_without_words_still_says_what_to_do() -> None:

@@ -9,19 +9,20 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from spiritsafe.distil.batch import collect_by_batch
-from spiritsafe.distil.collect import collect
+from spiritsafe.distil.collect import RequestsOf, collect
 from spiritsafe.distil.collected import final_answer
 from spiritsafe.distil.progress import OnProgress
 from spiritsafe.distil.prompt import Prompt, make_prompt
 from spiritsafe.distil.prompts import Ask
 from spiritsafe.distil.recipe import Recipe, SamplingSettings, Teacher
 from spiritsafe.distil.tally import CollectSummary, Tally
-from spiritsafe.distil.teacher import LOCAL, build_teacher, requests_for, require_permission, resolve_terms
+from spiritsafe.distil.teacher import LOCAL, build_teacher, require_permission, resolve_terms, sampling_of
 from spiritsafe.exchanges.ledger import Ledger
 from spiritsafe.exchanges.record import Request
 from spiritsafe.models import embedded
@@ -61,6 +62,7 @@ def ask_all(
     recipe: Recipe,
     ledger: Ledger,
     *,
+    requests: RequestsOf | None = None,
     total: int | None = None,
     on_progress: OnProgress | None = None,
     tally: Tally | None = None,
@@ -70,7 +72,9 @@ def ask_all(
     async def run() -> CollectSummary:
         teacher = _teacher(recipe.teacher)
         try:
-            return await collect(prompts, teacher, recipe, ledger, total=total, on_progress=on_progress, tally=tally)
+            return await collect(
+                prompts, teacher, recipe, ledger, requests=requests, total=total, on_progress=on_progress, tally=tally
+            )
         finally:
             await teacher.close()
 
@@ -130,20 +134,37 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 def expanding(recipe: Recipe, ledger: Ledger) -> Ask:
     """What asks the teacher for new prompts: through ledger and budget, without system prompt and shots."""
+    known = expanded(recipe, ledger)
 
     def ask(requests: Sequence[Request]) -> Iterator[str]:
         for request in requests:
-            bare = _bare(recipe, request)
-            prompt = make_prompt(request.messages)
-            ask_all([prompt], bare, ledger)
-            asked = next(requests_for(bare.teacher, prompt))
-            answer = final_answer(asked, bare.teacher, ledger)
-            yield "" if answer is None else answer.answer
+            _have(recipe, request, ledger)
+            yield known(request) or ""
 
     return ask
 
 
-def _bare(recipe: Recipe, request: Request) -> Recipe:
+def expanded(recipe: Recipe, ledger: Ledger | None) -> Callable[[Request], str | None]:
+    """What tells the answers that `expanding` has had already; None for one that it has not."""
+
+    def known(request: Request) -> str | None:
+        bare, sent = _sent(recipe, request)
+        answer = None if ledger is None else final_answer(sent, bare.teacher, ledger)
+        return None if answer is None else answer.answer
+
+    return known
+
+
+def _have(recipe: Recipe, request: Request, ledger: Ledger) -> None:
+    bare, sent = _sent(recipe, request)
+    ask_all([make_prompt(request.messages)], bare, ledger, requests=lambda prompt: [sent])
+
+
+def _sent(recipe: Recipe, request: Request) -> tuple[Recipe, Request]:
+    """`recipe` with nothing of its own put before a question, and `request` as it is sent.
+
+    Its sample number stays: it is part of the ledger's key, and without it a second try would get the first answer.
+    """
     wanted = request.sampling
     sampling = SamplingSettings(
         temperature=wanted.temperature,
@@ -153,4 +174,5 @@ def _bare(recipe: Recipe, request: Request) -> Recipe:
         stop=wanted.stop,
     )
     bare = {"system": None, "shots": (), "samples": 1, "sampling": sampling}
-    return recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update=bare)})
+    teacher = recipe.teacher.model_copy(update=bare)
+    return recipe.model_copy(update={"teacher": teacher}), replace(request, sampling=sampling_of(sampling))

@@ -270,6 +270,8 @@ async def _fetch(run: Batches, file: BatchFile) -> None:
     run.refused |= came.refused
     run.folder.update(file, step="ingested", answered=came.answers)
     run.stalled = 0 if came.answers else run.stalled + 1
+    if came.given_up is not None:
+        raise came.given_up
     if status == "failed" or run.stalled >= STALLED:
         raise UpstreamError(
             f"{run.teacher.endpoint.name}: batch {file.batch_id} {status} without an answer: {_reason(batch)}; "

@@ -15,6 +15,7 @@ from spiritsafe.distil.tally import Tally
 from spiritsafe.errors import UpstreamError
 from spiritsafe.exchanges.ledger import Ledger
 from spiritsafe.exchanges.record import Exchange, Request
+from spiritsafe.models.retries import STOP_AT_ONCE
 
 APPEND_AT_ONCE = 256
 
@@ -29,10 +30,12 @@ class Came:
     Attributes:
         answers: answers in it, whether they were in the ledger already or not.
         refused: keys that were refused: asking again will not help.
+        given_up: a failure that every further request would meet as well (no credit left), if there was one.
     """
 
     answers: int = 0
     refused: set[bytes] = field(default_factory=set)
+    given_up: UpstreamError | None = None
 
 
 def ingest(
@@ -98,7 +101,9 @@ def _answers(
             answer = _read(line, request, parse, error_of)
         except UpstreamError as error:
             tally.attempt_failed(error)
-            if not error.retryable:
+            if error.kind in STOP_AT_ONCE:
+                came.given_up = error
+            elif not error.retryable:
                 came.refused.add(bytes.fromhex(key))
                 tally.skip(key, error)
             continue

@@ -1,7 +1,8 @@
 """The check stage: everything that would waste hours of training, found before it starts.
 
-Reads the kept exchanges and the student; writes `stages/check.json` and `check.html`, where three rows are shown with
-what is supervised in colour. A failed finding stops the run with an error that lists it and what to do.
+Reads the kept exchanges, the student's tokenizer and its configuration, and no weights: a student that is too large is
+refused before memory is spent on it. Writes `stages/check.json` and `check.html`, where three rows are shown with what
+is supervised in colour. A failed finding stops the run with an error that lists it and what to do.
 """
 
 from __future__ import annotations
@@ -34,11 +35,12 @@ from spiritsafe.distil.ranks import Ranks
 from spiritsafe.distil.recipe import Recipe, Student
 from spiritsafe.distil.rows import TokenRow, token_rows, trainable
 from spiritsafe.distil.run import RunFolder, write_bytes
-from spiritsafe.distil.student import LoadedStudent, load_student
+from spiritsafe.distil.student import LoadedStudent, outline_student
 from spiritsafe.distil.students import kept_rows, white_box_teacher
 from spiritsafe.distil.template import ChatTemplate
 from spiritsafe.distil.train import loss_of, precision_of
 from spiritsafe.errors import InputError
+from spiritsafe.models.local import load_outline
 
 SHOWN_ROWS = 3
 
@@ -62,20 +64,27 @@ class CheckSummary:
         """The findings that stop the run."""
         return tuple(one for one in self.findings if one.passed is False)
 
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """The findings that do not stop it, with something that one may want to do about them."""
+        return tuple(one for one in self.findings if one.passed is None and one.advice)
+
 
 def check(
     run: RunFolder,
     recipe: Recipe,
     *,
-    load: Callable[[Student], LoadedStudent] = load_student,
+    load: Callable[[Student], LoadedStudent] = outline_student,
     available: Callable[[], float | None] = available_bytes,
     clock: Callable[[], float] = time.monotonic,
 ) -> CheckSummary:
     """Look at the kept rows as they will be trained on, write what was found, and stop the run if it will not do.
 
+    Until it has passed the stage is not done, whatever an earlier check found.
+
     Args:
         run, recipe: the run.
-        load: gives the student.
+        load: gives the student; its shapes are enough.
         available: bytes of memory there are, None where unknown.
         clock: seconds, monotonic.
 
@@ -84,17 +93,22 @@ def check(
         StoreError: the page or the summary could not be written.
     """
     began_s = clock()
+    run.forget("check")
     rows = kept_rows(run, None)
     model, tokenizer = load(recipe.student)
     summary = inspect(recipe, rows, model, tokenizer, available=available)
     summary = CheckSummary(summary.findings, summary.shown, clock() - began_s)
     write_bytes(run.check_page, check_page(recipe.name, summary.findings, summary.shown).encode())
     if summary.failed:
-        told = "; ".join(f"{one.name}: {one.found}, wanted {one.wanted}: {one.advice}" for one in summary.failed)
-        raise InputError(f"check failed: {told}; see {run.check_page}")
+        raise InputError(f"check failed: {'; '.join(map(told, summary.failed))}; see {run.check_page}")
     found = [asdict(one) for one in summary.findings]
     run.finish("check", recipe, {"findings": found, "wall_s": round(summary.wall_s, 3)})
     return summary
+
+
+def told(finding: Finding) -> str:
+    """The finding as part of a line."""
+    return f"{finding.name}: {finding.found}, wanted {finding.wanted}: {finding.advice}"
 
 
 def inspect(
@@ -105,9 +119,9 @@ def inspect(
     *,
     available: Callable[[], float | None] = available_bytes,
 ) -> CheckSummary:
-    """The findings about `rows` for a loaded student, and three rows as they are supervised."""
+    """The findings about `rows` for a student or its outline, and three rows as they are supervised."""
     template, signal = ChatTemplate(tokenizer), loss_of(recipe.train).signal
-    teacher, teacher_template = white_box_teacher(recipe, signal, tokenizer)
+    teacher, teacher_template = white_box_teacher(recipe, signal, tokenizer, load_outline)
     tokens = token_rows(
         rows,
         template,

@@ -17,6 +17,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import TypeAlias
 
 from spiritsafe.distil.asking import Asker, TeacherGivenUp
 from spiritsafe.distil.lookup import Job, Lookup
@@ -48,6 +49,9 @@ from spiritsafe.models.retries import Backoff, Circuit
 DRAIN_S = 10.0
 """Seconds that a stop waits for answers in flight: they are paid for already, whether they are kept or not."""
 
+RequestsOf: TypeAlias = Callable[[Prompt], Iterable[Request]]
+"""What is asked about a prompt."""
+
 PATIENT = Backoff()
 NOTHING = Cost()
 
@@ -58,6 +62,7 @@ async def collect(
     recipe: Recipe,
     ledger: Ledger,
     *,
+    requests: RequestsOf | None = None,
     total: int | None = None,
     on_progress: OnProgress | None = None,
     tally: Tally | None = None,
@@ -73,6 +78,7 @@ async def collect(
         teacher: who is asked; closing it is left to the caller.
         recipe: its teacher section says what is sent, its name whose budget pays.
         ledger: where answers are found and kept.
+        requests: what is asked about a prompt; as the teacher section says if not given.
         total: number of requests there will be, for the time left; None if it was not counted.
         on_progress: told how far it is, at most four times a second.
         tally: counted into; hand one in to read it after an error.
@@ -109,7 +115,8 @@ async def collect(
         circuit=circuit or Circuit(),
         draw=draw,
     )
-    sitting = _Sitting(asker, recipe, Meter(on_progress, total, started_s))
+    requests = requests or partial(requests_for, recipe.teacher, first=sampling_of(recipe.teacher.sampling))
+    sitting = _Sitting(asker, recipe, requests, Meter(on_progress, total, started_s))
     try:
         async with commit:
             await sitting.run(prompts, limits.max_in_flight, drain_s)
@@ -152,9 +159,10 @@ def cost_of(spent: Spend) -> Cost:
 class _Sitting:
     """The workers of one collection and how they stop."""
 
-    def __init__(self, asker: Asker, recipe: Recipe, meter: Meter) -> None:
+    def __init__(self, asker: Asker, recipe: Recipe, requests: RequestsOf, meter: Meter) -> None:
         self.asker = asker
         self.recipe = recipe
+        self.requests = requests
         self.meter = meter
         self.tally = asker.tally
 
@@ -173,10 +181,9 @@ class _Sitting:
             await self._drain({task for task in tasks if not task.done()}, drain_s)
 
     def _requests(self, prompts: Iterable[Prompt]) -> Iterator[tuple[str, Request]]:
-        sampling = sampling_of(self.recipe.teacher.sampling)
         for prompt in prompts:
             self.tally.prompts += 1
-            for request in requests_for(self.recipe.teacher, prompt, sampling):
+            for request in self.requests(prompt):
                 yield prompt.id, request
 
     async def _work(self, jobs: Iterator[Job]) -> None:

@@ -73,16 +73,29 @@ def rows_as_they_are(seen: Inspected) -> Finding:
 
 
 def budgets_are_met(seen: Inspected, signal: Signal) -> Finding:
-    """Whether every budget has rows of its own: with too few rows kept, two budgets would train the same student."""
+    """Whether every budget has rows of its own, and as many as it says.
+
+    With too few, two budgets would train the same student, which fails; else a student learns from fewer rows than its
+    budget, which is noted.
+    """
     kept = len(seen.rows)
     budgets = seen.recipe.budgets or (kept,)
     usable = [len(trainable(seen.tokens[:budget], signal)) for budget in budgets]
+    passed: bool | None = True
+    problem = ""
+    if usable[0] == 0:
+        passed, problem = False, f"none of the first {budgets[0]:,} exchanges can be trained on"
+    elif len(set(usable)) < len(usable):
+        passed, problem = False, "two budgets would train the same student"
+    elif seen.recipe.budgets and usable != list(budgets):
+        passed, problem = None, "a student will learn from fewer rows than its budget"
+    advice = "collect more prompts, loosen the cuts, lower `budgets`, or mend what other findings say keeps rows out"
     return Finding(
         "rows for each budget",
         ", ".join(f"{count:,} of {budget:,}" for count, budget in zip(usable, budgets, strict=True)),
-        "as many as the budget; only the largest may be short",
-        min(usable) > 0 and kept > max(budgets[:-1], default=0),
-        f"{kept:,} exchanges were kept: collect more prompts, loosen the cuts, or lower `budgets`",
+        "as many as the budget, and more than for the one before",
+        passed,
+        f"{problem}; {kept:,} exchanges were kept: {advice}" if problem else "",
     )
 
 
@@ -144,16 +157,29 @@ def _starts_as_asked(pair: tuple[CollectedRow, TokenRow], seen: Inspected) -> bo
 
 
 def answers_come_back(seen: Inspected) -> Finding:
-    """Whether the supervised ids decode to the teacher's answer, character for character."""
+    """Whether the supervised ids are the teacher's answer and the stop token, character for character."""
     return _share(
         "rows whose answer comes back from its ids",
         seen.whole,
-        lambda pair: seen.template.decode(pair[1].ids[pair[1].start : -1]).endswith(pair[0].exchange.answer),
+        lambda pair: _comes_back(pair, seen),
         "all",
         lambda share: share == 1,
-        "the tokenizer does not keep text as it is (unknown characters, cleaned-up spaces): take another student, or "
-        "normalise answers in curation",
+        "the tokenizer does not keep text as it is (unknown characters, cleaned-up spaces), or the chat template puts "
+        "words of its own before an answer: take another student, or normalise answers in curation",
     )
+
+
+def _comes_back(pair: tuple[CollectedRow, TokenRow], seen: Inspected) -> bool:
+    """Whether nothing but what ends thinking, or the thinking that is learned, comes before answer and stop token."""
+    row, tokens = pair
+    text = seen.template.decode(tokens.ids[tokens.start :])
+    answer = row.exchange.answer + seen.template.decode([seen.template.stop_id])
+    if not text.endswith(answer):
+        return False
+    lead = text[: len(text) - len(answer)]
+    if seen.recipe.student.think == "keep" and row.exchange.reasoning is not None:
+        return lead.strip().removeprefix(OPEN).removesuffix(CLOSE).strip() == row.exchange.reasoning.strip()
+    return lead in ("", seen.template.lead, f"{CLOSE}\n\n")
 
 
 def think_tags_as_asked(seen: Inspected) -> Finding:
@@ -220,16 +246,17 @@ def _answers_align(seen: Inspected) -> Finding:
 
 
 def _reads_the_same(row: CollectedRow, template: ChatTemplate, verified: set[int]) -> bool:
-    """Whether the chosen ids decode to the answer; a special token at the end is the teacher's stop."""
+    """Whether the chosen ids decode to the answer; a special token at the end is the teacher's stop.
+
+    Those that do are added to `verified`; a stop token is not, since the answer does not show what it means.
+    """
     assert row.exchange.logprobs is not None
     chosen = list(unpack(row.exchange.logprobs).chosen_ids)
     if any(one >= template.vocab for one in chosen):
         return False
-    bodies = (chosen, chosen[:-1])
-    same = any(template.decode(body) == row.exchange.answer for body in bodies)
-    if same:
-        verified.update(chosen)
-    return same
+    body = next((ids for ids in (chosen, chosen[:-1]) if template.decode(ids) == row.exchange.answer), None)
+    verified.update(body or ())
+    return body is not None
 
 
 def _reasons(rows: Iterable[TokenRow]) -> str:

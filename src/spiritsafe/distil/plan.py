@@ -7,14 +7,14 @@ the budget will reserve. What cannot be known stays None.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from spiritsafe.distil.prompt import Prompt
 from spiritsafe.distil.recipe import Recipe
 from spiritsafe.distil.teacher import key_for, pace_limits, requests_for, teacher_prices
-from spiritsafe.exchanges.record import Exchange, Source, Usage
+from spiritsafe.exchanges.record import Exchange, Request, Source, Usage
 from spiritsafe.models.budget import Cost, worst_case
 from spiritsafe.models.endpoints import endpoint_for
 from spiritsafe.models.prices import Prices, cost
@@ -35,6 +35,7 @@ class Plan:
 
     Attributes:
         prompts, held_out: prompts to train on and to evaluate on.
+        expansion: requests that make new prompts out of the seeds, at least.
         requests: requests in all, `in_ledger` of them answered and paid for already.
         input_tokens, output_tokens: estimate for those that are new.
         dollars: estimate for those that are new; None where the price is unknown.
@@ -48,6 +49,7 @@ class Plan:
 
     prompts: int
     held_out: int
+    expansion: int
     requests: int
     in_ledger: int
     input_tokens: int
@@ -63,6 +65,22 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """As `stages/plan.json` holds it."""
         return asdict(self)
+
+
+@dataclass
+class _New:
+    """Sums over the requests that are not in the ledger."""
+
+    requests: int = 0
+    text_bytes: int = 0
+    most_output_tokens: int = 0
+    worst: Cost = field(default_factory=Cost)
+
+    def add(self, request: Request, prices: Prices | None) -> None:
+        self.requests += 1
+        self.text_bytes += sum(len(m.content.encode()) for m in request.messages)
+        self.most_output_tokens += request.sampling.max_tokens or 0
+        self.worst += worst_case(request, prices)
 
 
 @dataclass
@@ -89,6 +107,7 @@ def plan(
     held_out: Callable[[], Iterable[Prompt]],
     find: Callable[[bytes], Exchange | None],
     *,
+    expansion: Sequence[Request] = (),
     parameters: int | None = None,
 ) -> Plan:
     """Plan `recipe`.
@@ -99,45 +118,49 @@ def plan(
         prompts: to train on, read once.
         held_out: gives the held-out prompts, once the others have been read.
         find: an exchange of the ledger by its key.
+        expansion: what is asked to have the prompts.
         parameters: of the student, where known.
     """
     prices = teacher_prices(recipe.teacher)
-    seen, worst, new_bytes, new, in_ledger = _Seen(), Cost(), 0, 0, 0
-    counts = [0, 0]
-    for which, stream in enumerate((lambda: prompts, held_out)):
-        for prompt in stream():
-            counts[which] += 1
-            for request in requests_for(recipe.teacher, prompt):
-                found = find(key_for(recipe.teacher, request))
-                if found is not None:
-                    in_ledger += 1
-                    seen.add(found)
-                    continue
-                new += 1
-                new_bytes += sum(len(m.content.encode()) for m in request.messages)
-                worst += worst_case(request, prices)
-    tokens_in, tokens_out = _tokens(recipe, seen, new, new_bytes)
+    seen, new, counts = _Seen(), _New(), [0, 0]
+
+    def requests() -> Iterator[Request]:
+        yield from expansion
+        for which, stream in enumerate((lambda: prompts, held_out)):
+            for prompt in stream():
+                counts[which] += 1
+                yield from requests_for(recipe.teacher, prompt)
+
+    for request in requests():
+        found = find(key_for(recipe.teacher, request))
+        if found is not None:
+            seen.add(found)
+        else:
+            new.add(request, prices)
+    tokens_in, tokens_out = _tokens(seen, new)
     return Plan(
         prompts=counts[0],
         held_out=counts[1],
-        requests=new + in_ledger,
-        in_ledger=in_ledger,
+        expansion=len(expansion),
+        requests=new.requests + seen.exchanges,
+        in_ledger=seen.exchanges,
         input_tokens=tokens_in,
         output_tokens=tokens_out,
         dollars=_dollars(prices, tokens_in, tokens_out, _share(recipe)),
-        dollars_at_most=None if prices is None else worst.dollars,
+        dollars_at_most=None if prices is None else new.worst.dollars,
         price_version=None if prices is None else prices.version,
-        minutes=_minutes(recipe, seen, new, tokens_in + tokens_out),
+        minutes=_minutes(recipe, seen, new.requests, tokens_in + tokens_out),
         training_gb=None if parameters is None else round(parameters * BYTES_A_WEIGHT / 1e9, 2),
         estimated_from="earlier exchanges" if seen.exchanges else "size of the text",
         source=source,
     )
 
 
-def _tokens(recipe: Recipe, seen: _Seen, new: int, new_bytes: int) -> tuple[int, int]:
+def _tokens(seen: _Seen, new: _New) -> tuple[int, int]:
     if seen.exchanges:
-        return round(new * seen.input_tokens / seen.exchanges), round(new * seen.output_tokens / seen.exchanges)
-    return new_bytes // BYTES_A_TOKEN, round(new * recipe.teacher.sampling.max_tokens * OUTPUT_SHARE)
+        share = new.requests / seen.exchanges
+        return round(share * seen.input_tokens), round(share * seen.output_tokens)
+    return new.text_bytes // BYTES_A_TOKEN, round(new.most_output_tokens * OUTPUT_SHARE)
 
 
 def _share(recipe: Recipe) -> float:

@@ -1,8 +1,7 @@
 """RunFolder: the plain files of one run, and which stage is up to date.
 
 Every stage reads files and writes files here. A stage that finishes leaves `stages/NAME.json` with a stamp: the hash of
-the recipe sections it depends on and of the stamps of the stages before it. A stage whose stamp still holds is not done
-again.
+the parts of the recipe that it and the stages before it depend on. A stage whose stamp still holds is not done again.
 """
 
 from __future__ import annotations
@@ -21,16 +20,37 @@ import orjson
 from spiritsafe.distil.recipe import Recipe
 from spiritsafe.errors import InputError, StoreError, shown
 
+HELD_OUT = ("evaluate.prompts", "evaluate.held_out", "evaluate.seed")
+"""What decides which prompts are held out; the rest of the section is about judging the answers."""
+
+ASKED = (
+    "teacher.endpoint",
+    "teacher.model",
+    "teacher.base_url",
+    "teacher.dialect",
+    "teacher.terms",
+    "teacher.permission",
+    "teacher.sampling",
+    "teacher.system",
+    "teacher.shots",
+    "teacher.samples",
+    "teacher.extra_body",
+)
+"""What decides an answer and on which terms it is had; the rest is about what asking costs and how it is done."""
+
 STAGES: dict[str, tuple[str, ...]] = {
-    "plan": ("teacher", "prompts", "evaluate", "budget", "budgets"),
-    "collect": ("teacher", "prompts", "evaluate"),
-    "curate": ("curate", "evaluate"),
+    "plan": ("teacher", "prompts", *HELD_OUT, "budget", "student.model", "student.layers"),
+    "collect": (*ASKED, "prompts", *HELD_OUT),
+    "curate": ("curate",),
     "check": ("student", "train", "check", "budgets"),
     "train": ("student", "train", "budgets"),
     "evaluate": ("student", "evaluate"),
-    "report": ("name", "budget"),
+    "report": ("name", "budget", "teacher"),
 }
-"""Stages in order, with the recipe sections each depends on besides those of the stages before it."""
+"""Stages in order, with what of the recipe each depends on besides what the stages before it do, the plan left out.
+
+A section by its name, or one field of it as section.field. The report shows the whole recipe.
+"""
 
 
 @dataclass(frozen=True)
@@ -116,6 +136,10 @@ class RunFolder:
         """Record that `stage` is done for `recipe`, with its summary."""
         write_json(self.summary(stage), {"stage": stage, "stamp": stamp(stage, recipe), **summary})
 
+    def forget(self, stage: str) -> None:
+        """Take back that `stage` is done."""
+        self.summary(stage).unlink(missing_ok=True)
+
     def read_summary(self, stage: str) -> dict[str, Any]:
         """The summary `stage` left.
 
@@ -135,13 +159,25 @@ class RunFolder:
 
 
 def stamp(stage: str, recipe: Recipe) -> str:
-    """Hash of all that decides what `stage` produces: its own recipe sections and those of the stages before it."""
+    """Hash of all of the recipe that decides what `stage` produces: its own part and those of the stages before it."""
     order = list(STAGES)
-    sections: set[str] = set()
+    parts: set[str] = set()
     for name in order[: order.index(stage) + 1]:
-        sections |= set(STAGES[name]) if name != "plan" or stage == "plan" else set()
-    wanted = recipe.model_dump(mode="json", include=sections)
+        parts |= set(STAGES[name]) if name != "plan" or stage == "plan" else set()
+    wanted = recipe.model_dump(mode="json", include=_sections(parts))
     return blake2b(json.dumps(wanted, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def _sections(parts: Iterable[str]) -> dict[str, Any]:
+    """`parts` as pydantic's `include`: a section's name with its fields, or with True where it is wanted whole."""
+    wanted: dict[str, Any] = {}
+    for part in sorted(parts):  # a section comes before its fields
+        section, _, field = part.partition(".")
+        if not field:
+            wanted[section] = True
+        elif wanted.get(section) is not True:
+            wanted.setdefault(section, set()).add(field)
+    return wanted
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

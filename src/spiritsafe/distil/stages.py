@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from spiritsafe.distil.ask import ask_all, ask_all_by_batch, expanding, teacher_at_hand
+from spiritsafe.distil.ask import ask_all, ask_all_by_batch, expanded, expanding, teacher_at_hand
 from spiritsafe.distil.collected import write_collected
 from spiritsafe.distil.plan import Plan, plan
 from spiritsafe.distil.progress import shown_on
 from spiritsafe.distil.prompt import Prompt, prompt_from_json, prompt_to_json
 from spiritsafe.distil.prompts import distinct, load_prompts, split_held_out
+from spiritsafe.distil.prompts.expand import foresee
 from spiritsafe.distil.recipe import ExpandPrompts, Recipe
 from spiritsafe.distil.run import STAGES, RunFolder, read_lines, write_json, write_lines
 from spiritsafe.distil.tally import Tally
 from spiritsafe.distil.teacher import require_permission, resolve_terms
 from spiritsafe.errors import InputError, shown
 from spiritsafe.exchanges.ledger import Ledger
+from spiritsafe.exchanges.record import Request, Source
 from spiritsafe.models import embedded
 
 
@@ -85,13 +86,14 @@ def _stage_before(stage: str) -> str | None:
 
 def _plan(sitting: Sitting) -> None:
     recipe = sitting.recipe
-    source = resolve_terms(recipe.teacher)
-    require_permission(source)
-    training, held_out = _streams(recipe, None)
+    source = _worth_paying_for(recipe)
     ledger = Ledger.open(sitting.ledger, read_only=True) if sitting.ledger.exists() else None
     try:
         find = ledger.get if ledger is not None else lambda key: None
-        found = plan(recipe, source, training, held_out, find, parameters=_parameters(recipe))
+        every, expansion = _foreseen(recipe, ledger)
+        training, held_out = _streams(recipe, every)
+        parameters = _parameters(recipe)
+        found = plan(recipe, source, training, held_out, find, expansion=expansion, parameters=parameters)
     finally:
         if ledger is not None:
             ledger.close()
@@ -100,14 +102,31 @@ def _plan(sitting: Sitting) -> None:
         sitting.say(line)
 
 
-def _streams(recipe: Recipe, ask: Any) -> tuple[Iterator[Prompt], Callable[[], Iterator[Prompt]]]:
+def _worth_paying_for(recipe: Recipe) -> Source:
+    """The teacher, once all that can be wrong without a request has been looked at.
+
+    Raises:
+        PermissionMissing: the teacher's terms do not allow it.
+        InputError: a cut of the curation is not usable.
+    """
+    from spiritsafe.distil.curate import chain_of
+
+    source = resolve_terms(recipe.teacher)
+    require_permission(source)
+    chain_of(recipe.curate)
+    return source
+
+
+def _foreseen(recipe: Recipe, ledger: Ledger | None) -> tuple[Iterator[Prompt], Sequence[Request]]:
+    """Prompts as far as they are known without asking, and the requests that it takes to have them."""
+    if not isinstance(recipe.prompts, ExpandPrompts):
+        return load_prompts(recipe.prompts), ()
+    foreseen = foresee(recipe.prompts, expanded(recipe, ledger))
+    return distinct(foreseen.prompts), foreseen.requests
+
+
+def _streams(recipe: Recipe, every: Iterator[Prompt]) -> tuple[Iterator[Prompt], Callable[[], Iterator[Prompt]]]:
     """Training prompts, and the held-out ones, which are known once the training prompts have been read."""
-    if isinstance(recipe.prompts, ExpandPrompts) and ask is None:
-        # What the teacher will make of the seeds is not known before it is asked; their number is.
-        seeds = recipe.prompts
-        training = (Prompt(f"{number:024x}", ()) for number in range(seeds.count))
-        return training, lambda: _own_held_out(recipe)
-    every = load_prompts(recipe.prompts, ask=ask)
     if recipe.evaluate.prompts is not None:
         ids = {prompt.id for prompt in _own_held_out(recipe)}
         return distinct(every, ids), lambda: _own_held_out(recipe)
@@ -131,7 +150,8 @@ def plan_lines(found: Plan, recipe: Recipe) -> Iterator[str]:
     terms = ", ".join(part for part in (source.terms, source.licence, source.permission) if part)
     unknown = f"unknown (no price for {source.model}; see teacher.prices)"
     yield f"teacher   {source.endpoint}/{source.model}; terms: {terms}"
-    yield f"prompts   {found.prompts:,} to train on, {found.held_out:,} held out"
+    made = f", new ones by at least {found.expansion:,} requests" if found.expansion else ""
+    yield f"prompts   {found.prompts:,} to train on, {found.held_out:,} held out{made}"
     yield f"requests  {found.requests:,}, of which {found.in_ledger:,} are in the ledger"
     yield (
         f"tokens    about {found.input_tokens:,} in, {found.output_tokens:,} out for the new ones "
@@ -155,11 +175,11 @@ def plan_lines(found: Plan, recipe: Recipe) -> Iterator[str]:
 
 def _collect(sitting: Sitting) -> None:
     run = sitting.run
-    require_permission(resolve_terms(sitting.recipe.teacher))
+    _worth_paying_for(sitting.recipe)
     tally = Tally()
     began_s = time.monotonic()
     with Ledger.open(sitting.ledger) as ledger, teacher_at_hand(sitting.recipe, sitting.say) as recipe:
-        training, held_out = _streams(recipe, expanding(recipe, ledger))
+        training, held_out = _streams(recipe, load_prompts(recipe.prompts, ask=expanding(recipe, ledger)))
         counts = [write_lines(path, map(prompt_to_json, stream)) for path, stream in _written(run, training, held_out)]
         total = sum(counts) * recipe.teacher.samples
 
@@ -201,10 +221,13 @@ def _curate(sitting: Sitting) -> None:
 
 
 def _check(sitting: Sitting) -> None:
-    from spiritsafe.distil.check import check
+    from spiritsafe.distil.check import check, told
 
     summary = check(sitting.run, sitting.recipe)
-    sitting.say(f"check: {len(summary.findings)} findings, all in order; see {sitting.run.check_page}")
+    for warning in summary.warnings:
+        sitting.say(f"check: warning: {told(warning)}")
+    how = f"{len(summary.warnings)} with a warning" if summary.warnings else "all in order"
+    sitting.say(f"check: {len(summary.findings)} findings, {how}; see {sitting.run.check_page}")
 
 
 def _train(sitting: Sitting) -> None:

@@ -1,7 +1,8 @@
 """Student: the model that learns, as it is loaded, cut, adapted and saved.
 
-The same `load_student` gives the untrained base that evaluation compares with. What `save_student` writes loads with
-plain transformers and stops where it was taught to stop.
+The same `load_student` gives the untrained base that evaluation compares with; `outline_student` gives its shapes
+alone, for what has to be known before memory is spent on it. What `save_student` writes loads with plain transformers
+and stops where it was taught to stop.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import Any, NamedTuple
 import torch
 
 from spiritsafe.distil.recipe import Lora, Student
-from spiritsafe.distil.template import ChatTemplate, without_thinking
+from spiritsafe.distil.template import ChatTemplate, with_system, without_thinking
 from spiritsafe.errors import InputError, MissingExtra, StoreError, shown
+from spiritsafe.models.local import Weights, load_outline, load_weights, quiet
 
 
 class LoadedStudent(NamedTuple):
@@ -32,14 +34,22 @@ def load_student(student: Student) -> LoadedStudent:
     Raises:
         InputError: there is no such model, or it has no such layers, or its tokenizer has no chat template.
     """
-    from spiritsafe.models.local import load_weights
+    return _as_it_starts(load_weights(student.model, dtype="float32"), student)
 
-    weights = load_weights(student.model, dtype="float32")
+
+def outline_student(student: Student) -> LoadedStudent:
+    """As `load_student`, with a model of shapes without numbers (torch's meta device); no weights are loaded."""
+    return _as_it_starts(load_outline(student.model), student)
+
+
+def _as_it_starts(weights: Weights, student: Student) -> LoadedStudent:
     model, tokenizer = weights.module, weights.tokenizer
     if student.layers:
         cut_layers(model, student.layers)
     if student.think == "drop" and isinstance(tokenizer.chat_template, str):
         tokenizer.chat_template = without_thinking(tokenizer.chat_template)
+    if student.system is not None and isinstance(tokenizer.chat_template, str):
+        tokenizer.chat_template = with_system(tokenizer.chat_template, student.system)
     make_it_stop(model, tokenizer)
     return LoadedStudent(model, tokenizer)
 
@@ -142,8 +152,6 @@ def save_student(model: Any, tokenizer: Any, folder: Path, notes: dict[str, byte
     Raises:
         StoreError: the disk did not take it.
     """
-    from spiritsafe.models.local import quiet
-
     if hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload()
     make_it_stop(model, tokenizer)

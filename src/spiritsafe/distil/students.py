@@ -7,7 +7,7 @@ goes on from its checkpoint.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from itertools import islice
@@ -28,6 +28,7 @@ from spiritsafe.distil.template import ChatTemplate
 from spiritsafe.distil.train import fit, loss_of
 from spiritsafe.distil.trained import OnTrainProgress, TrainSummary
 from spiritsafe.errors import InputError, shown
+from spiritsafe.models.local import Weights, load_weights
 
 RECORD = "train.json"
 
@@ -121,13 +122,16 @@ def _fingerprint(recipe: Recipe, rows: Sequence[CollectedRow]) -> str:
     return blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def white_box_teacher(recipe: Recipe, signal: Signal, tokenizer: Any) -> tuple[Any, ChatTemplate | None]:
+def white_box_teacher(
+    recipe: Recipe, signal: Signal, tokenizer: Any, load: Callable[[str], Weights] = load_weights
+) -> tuple[Any, ChatTemplate | None]:
     """The local teacher and its chat template, where the loss needs its weights; else None.
 
     Args:
         recipe: names the teacher.
         signal: what the loss needs.
         tokenizer: the student's.
+        load: gives the model of a name, in float32.
 
     Raises:
         InputError: the teacher is not local, or an id does not mean the same to both.
@@ -139,9 +143,7 @@ def white_box_teacher(recipe: Recipe, signal: Signal, tokenizer: Any) -> tuple[A
             f"train.loss {shown(recipe.train.loss)} needs the teacher's weights, got endpoint "
             f"{shown(recipe.teacher.endpoint)}; set teacher.endpoint = 'local', or use 'sequence' or 'topk_forward_kl'"
         )
-    from spiritsafe.models.local import load_weights
-
-    weights = load_weights(recipe.teacher.model, dtype="float32")
+    weights = load(recipe.teacher.model)
     require_same_vocabulary(tokenizer, weights.tokenizer)
     return weights.module, ChatTemplate(weights.tokenizer)
 

@@ -13,6 +13,7 @@ Limits: text content only; one answer, at the end.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +46,7 @@ class ChatTemplate:
 
     Attributes:
         stop_id: the id that ends an answer: the special token the template puts after it, else the tokenizer's EOS.
+        lead: the white space that the template itself puts between a prompt and its answer, mostly none.
 
     Raises:
         InputError: there is no chat template, or nothing ends an answer.
@@ -57,8 +59,11 @@ class ChatTemplate:
                 f"tokenizer {shown(str(tokenizer.name_or_path))} has no chat template, wanted one that turns messages "
                 "into text; take the instruct variant of the model, or put a chat_template.jinja into its folder"
             )
-        probe = self._render([Message("user", "Hi"), Message("assistant", PROBE)], generate=False)
-        self._tail = probe.rpartition(PROBE)[2]
+        asked = [Message("user", "Hi")]
+        probe = self._render([*asked, Message("assistant", PROBE)], generate=False)
+        before, _, self._tail = probe.rpartition(PROBE)
+        lead = before.removeprefix(self.prompt(asked))
+        self.lead = lead if lead.isspace() else ""
         self._tail_ids = self.encode(self._tail)
         self.stop_id = self._find_stop()
 
@@ -151,3 +156,16 @@ def without_thinking(chat_template: str) -> str:
     if "enable_thinking" not in chat_template:
         return chat_template
     return "{%- if enable_thinking is not defined %}{%- set enable_thinking = false %}{%- endif %}" + chat_template
+
+
+def with_system(chat_template: str, system: str) -> str:
+    """The template with `system` as the system prompt of whoever gives none.
+
+    A student that was trained behind a system prompt, be it an empty one, must be prompted as it was trained; many
+    templates put one of their own in front otherwise.
+    """
+    turn = f"{{'role': 'system', 'content': {json.dumps(system, ensure_ascii=False)}}}"
+    return (
+        "{%- if not messages or messages[0]['role'] != 'system' %}{%- set messages = ["
+        f"{turn}] + messages %}}{{%- endif %}}{chat_template}"
+    )

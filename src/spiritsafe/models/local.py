@@ -1,6 +1,7 @@
 """Local weights: a causal model and its tokenizer from a folder, an embedded model or the hub.
 
     weights = load_weights("smollm2-135m")      # fetched and converted the first time
+    outline = load_outline("smollm2-135m")      # the same without its numbers: how much memory would it take?
 
 Input: a folder in the layout of transformers, the name of an embedded model, or a name on the hub. Output: the model in
 evaluation mode and its tokenizer.
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +29,10 @@ HUB_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A causal model of transformers, in evaluation mode on the CPU.
+    """A causal model of transformers, in evaluation mode.
 
     Attributes:
-        module: the model.
+        module: the model, on the CPU; an outline's is on torch's meta device.
         tokenizer: its tokenizer, with or without a chat template.
         folder: where it was loaded from; None where transformers keeps it in its own cache.
     """
@@ -55,15 +57,31 @@ def load_weights(model: str, *, dtype: str = "float32", progress: Callable[[str]
     """
     if dtype not in DTYPES:
         raise InputError(f"got dtype {shown(dtype)}, wanted one of {', '.join(DTYPES)}")
+    return _opened(model, partial(_with_numbers, dtype=dtype), progress)
+
+
+def load_outline(model: str, *, progress: Callable[[str], None] | None = None) -> Weights:
+    """`model` as its configuration describes it, with shapes in place of numbers, and its tokenizer.
+
+    Takes no memory to speak of, however large the model is, and reads no weights of it: a folder without any will do.
+    Arguments and errors as `load_weights`.
+    """
+    return _opened(model, _without_numbers, progress)
+
+
+def _opened(model: str, build: Callable[[str, bool], Any], progress: Callable[[str], None] | None) -> Weights:
+    """The model that `build` makes of a path or hub name (and whether only the cache may be asked), with tokenizer."""
     _require_libraries()
     folder = find_folder(model, progress=progress)
     refusal = _hub_refusal(model) if folder is None else None
+    where, cached_only = model if folder is None else str(folder), refusal is not None
     try:
-        module, tokenizer = _loaded(model if folder is None else str(folder), dtype, cached_only=refusal is not None)
+        with quiet():
+            tokenizer, module = _tokenizer(where, cached_only), build(where, cached_only)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         # What transformers says is missing comes as OSError, what it cannot make sense of as any of the others.
         raise _unknown(model, refusal or _first_line(error)) from None
-    return Weights(module, tokenizer, folder)
+    return Weights(module.eval(), tokenizer, folder)
 
 
 def find_folder(model: str, *, progress: Callable[[str], None] | None = None) -> Path | None:
@@ -131,14 +149,26 @@ def _first_line(error: Exception) -> str:
     return shown(lines[0], 160)
 
 
-def _loaded(where: str, dtype: str, *, cached_only: bool) -> tuple[Any, Any]:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def _tokenizer(where: str, cached_only: bool) -> Any:
+    from transformers import AutoTokenizer
 
-    with quiet():
-        tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=cached_only)
-        module = AutoModelForCausalLM.from_pretrained(where, dtype=getattr(torch, dtype), local_files_only=cached_only)
-    return module.eval(), tokenizer
+    return AutoTokenizer.from_pretrained(where, local_files_only=cached_only)
+
+
+def _with_numbers(where: str, cached_only: bool, *, dtype: str) -> Any:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(where, dtype=getattr(torch, dtype), local_files_only=cached_only)
+
+
+def _without_numbers(where: str, cached_only: bool) -> Any:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(where, local_files_only=cached_only)
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ MESSAGE_LIMIT = 200
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """What an upstream said went wrong: its message as one line, and its own word for it ("" where it has none)."""
+    """What an upstream said went wrong: its message as one line, and its own words for it ("" where it has none)."""
 
     message: str
     code: str = ""
@@ -88,7 +88,9 @@ def upstream_error(
 
 def _meaning(status: int, complaint: Complaint) -> _Meaning:
     words = f"{complaint.code} {complaint.message}".lower()
-    if status in (400, 403, 429) and any(word in words for word in _QUOTA_WORDS):
+    # As its code it is meant, whatever the status a proxy makes of it; in a message only where the status fits.
+    said = words if status in (400, 403, 429) else complaint.code.lower()
+    if any(word in said for word in _QUOTA_WORDS):
         return _QUOTA
     if status == 400 and any(word in words for word in _MODEL_WORDS):
         return _UNKNOWN
@@ -120,7 +122,8 @@ def complaint_in(value: object) -> Complaint:
     top = dict_of(value)
     error = top.get("error")
     inner = dict_of(error)
-    code = inner.get("code") or inner.get("type") or top.get("code") or ""
+    # Both are read: LiteLLM gives the status as the code and leaves "insufficient_quota" to the type.
+    codes = (inner.get("code"), inner.get("type"), top.get("code"))
     candidates = (
         inner.get("message"),
         error,
@@ -130,7 +133,7 @@ def complaint_in(value: object) -> Complaint:
         value,
     )
     message = next((text for text in map(text_of, candidates) if text), "")
-    return Complaint(one_line(message), str(code) if isinstance(code, str | int) else "")
+    return Complaint(one_line(message), " ".join(str(code) for code in codes if isinstance(code, str | int)))
 
 
 def _details(value: object) -> str | None:

@@ -111,7 +111,10 @@ def check_page(name: str, findings: Sequence[Finds], rows: Sequence[Shown]) -> s
         tag("style", Markup(style)),
     )
     failed = sum(one.passed is False for one in findings)
-    lede = f"{failed} of {len(findings)} checks failed; training was not started." if failed else "All checks passed."
+    warned = sum(one.passed is None and bool(one.advice) for one in findings)
+    lede = f"All checks passed, {warned} with a warning." if warned else "All checks passed."
+    if failed:
+        lede = f"{failed} of {len(findings)} checks failed; training was not started."
     top = tag(
         "header",
         tag("p", "Spirit Safe check", class_="eyebrow"),
@@ -152,7 +155,11 @@ def _findings(findings: Sequence[Finds]) -> Markup:
 
 def _verdict(one: Finds) -> Markup:
     if one.passed is None:
-        return tag("span", "noted", class_="verdict open")
+        return joined([tag("span", "noted", class_="verdict open"), _advice(one)])
     if one.passed:
         return tag("span", "✓ passed", class_="verdict right")
-    return joined([tag("span", "✗ failed", class_="verdict wrong"), tag("small", one.advice)])
+    return joined([tag("span", "✗ failed", class_="verdict wrong"), _advice(one)])
+
+
+def _advice(one: Finds) -> Markup:
+    return tag("small", one.advice) if one.advice else Markup("")

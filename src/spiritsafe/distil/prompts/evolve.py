@@ -58,6 +58,7 @@ class Evolve:
     """The method: four of five steps go into depth, one into breadth."""
 
     name = "evolve"
+    gives = 1
 
     def questions(self, pool: Pool, wanted: int, per_request: int, round_number: int, draw: Random) -> list[Question]:
         """One request a parent; parents are drawn from all that are not yet four steps from their seed."""

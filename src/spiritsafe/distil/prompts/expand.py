@@ -8,7 +8,9 @@ ten thousand.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from random import Random
 
 from spiritsafe.distil.prompt import Prompt, make_prompt
@@ -18,7 +20,7 @@ from spiritsafe.distil.prompts.method import Ask, Entry, Method, Pool, Question
 from spiritsafe.distil.prompts.self_instruct import SELF_INSTRUCT
 from spiritsafe.distil.recipe import ExpandPrompts, FilePrompts
 from spiritsafe.errors import InputError, shown
-from spiritsafe.exchanges.record import Message
+from spiritsafe.exchanges.record import Message, Request
 
 METHODS: tuple[Method, ...] = (SELF_INSTRUCT, EVOLVE)
 """Every method a recipe may name."""
@@ -40,9 +42,60 @@ def load(source: ExpandPrompts, ask: Ask | None = None) -> Iterator[Prompt]:
         raise InputError(f"{shown(str(source.seeds))} holds no seeds; put at least one prompt into it")
     for seed in seeds:
         yield Prompt(seed.id, seed.messages, seed.expected, {**seed.meta, "origin": "seed"})
-    method = next(each for each in METHODS if each.name == source.method)
+    method = _method(source)
     for entry in grow(method, Pool([seed.text for seed in seeds], source.max_similarity), source, ask):
         yield make_prompt((Message("user", entry.text),), None, {"origin": source.method, "depth": entry.depth})
+
+
+def _method(source: ExpandPrompts) -> Method:
+    return next(each for each in METHODS if each.name == source.method)
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What expanding takes, as far as it is known before the teacher is asked.
+
+    Attributes:
+        prompts: the seeds and the new prompts; a new one that is not known yet is stood for by one as long as a seed.
+        requests: what makes the new prompts: what was answered already, and the fewest that can do for the rest.
+    """
+
+    prompts: list[Prompt]
+    requests: list[Request]
+
+
+class _NotAnswered(Exception):
+    """The teacher would have to be asked."""
+
+
+def foresee(source: ExpandPrompts, answered: Callable[[Request], str | None]) -> Foreseen:
+    """Go through `load` as far as `answered` knows the answers, and count on from there.
+
+    Raises:
+        InputError: as `load`.
+    """
+    prompts: list[Prompt] = []
+    requests: list[Request] = []
+
+    def known(wanted: Sequence[Request]) -> Iterator[str]:
+        for request in wanted:
+            requests.append(request)
+            answer = answered(request)
+            if answer is None:
+                raise _NotAnswered
+            yield answer
+
+    with suppress(_NotAnswered):
+        for prompt in load(source, known):
+            prompts.append(prompt)  # one by one: what came before a stop is kept
+    seeds = [prompt for prompt in prompts if prompt.meta["origin"] == "seed"]
+    missing = source.count - (len(prompts) - len(seeds))
+    requests += requests[-1:] * (-(-missing // _method(source).gives) - 1)
+    return Foreseen([*prompts, *(_stand_in(n, seeds[n % len(seeds)]) for n in range(missing))], requests)
+
+
+def _stand_in(number: int, seed: Prompt) -> Prompt:
+    return Prompt(f"{number:024x}", (Message("user", "x" * len(seed.text)),))
 
 
 def grow(method: Method, pool: Pool, source: ExpandPrompts, ask: Ask) -> Iterator[Entry]:

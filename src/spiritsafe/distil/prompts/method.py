@@ -82,6 +82,11 @@ class Method(Protocol):
         """The word in recipes."""
         ...
 
+    @property
+    def gives(self) -> int:
+        """New prompts that one answer holds at most."""
+        ...
+
     def questions(self, pool: Pool, wanted: int, per_request: int, round_number: int, draw: Random) -> list[Question]:
         """What to ask in one round when `wanted` prompts are still missing."""
         ...

@@ -43,6 +43,7 @@ class SelfInstruct:
     """The method."""
 
     name = "self_instruct"
+    gives = _ASKED_FOR
 
     def questions(self, pool: Pool, wanted: int, per_request: int, round_number: int, draw: Random) -> list[Question]:
         """Requests that show `per_request` examples each, as many as would do if all they give were new."""

@@ -2,6 +2,7 @@
 #   make demo        distil the embedded teacher into a small student; report in runs/demo/
 #   make test        lint, types, import contracts, tests (under ten minutes on two cores)
 #   make test-slow   the tests that need the embedded model or minutes
+#   make bench       the benchmarks in their short form; half an hour, peers installed included
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,7 +11,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # Waiting threads that spin halve the speed of a busy machine.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-slow format clean
+.PHONY: demo test test-slow bench format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/spiritsafe distil run demo --out runs/demo
@@ -25,6 +26,9 @@ test: $(VENV)/.dev
 test-slow: $(VENV)/.dev
 	$(BIN)/spiritsafe models get smollm2-135m
 	$(BIN)/pytest -m slow --timeout 900
+
+bench: $(VENV)/.dev
+	for name in collect train curate million; do $(BIN)/python benchmarks/$$name.py --quick || exit 1; done
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix

@@ -8,6 +8,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("spiritsafe", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("spiritsafe")
 
 
 class _JumpingSelector(selectors.DefaultSelector):

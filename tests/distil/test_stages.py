@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,16 @@ def test_a_plan_of_an_expansion_counts_seeds_new_prompts_and_what_makes_them(tmp
     assert (found["prompts"], found["held_out"]) == (len(SEEDS) + 20 - 4, 4)
     assert (found["expansion"], found["requests"], found["in_ledger"]) == (3, len(SEEDS) + 20 + 3, 0)
     assert "prompts   19 to train on, 4 held out, new ones by at least 3 requests" in said
+
+
+def test_of_several_processes_one_writes_the_recipe(tmp_path: Path) -> None:
+    one = sitting(recipe_for("http://127.0.0.1:9/v1", tmp_path), tmp_path, [])
+
+    do("plan", replace(one, first=False))
+    assert not one.run.recipe.exists()
+
+    do("plan", replace(one, again=True))
+    assert one.run.recipe.exists()
 
 
 def test_a_collection_asks_what_was_planned_and_a_plan_after_it_finds_all_of_it_paid(tmp_path: Path) -> None:

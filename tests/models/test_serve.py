@@ -1,16 +1,23 @@
 """Serving: what is refused before anything starts, and the real thing (slow)."""
 
+import asyncio
 import http.client
 import json
+import os
 import socket
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from spiritsafe.errors import InputError, UpstreamError
+from spiritsafe.exchanges.record import Exchange, Message, Request, Sampling
 from spiritsafe.models import embedded
+from spiritsafe.models.api import ApiModel
+from spiritsafe.models.endpoints import endpoint_for
 from spiritsafe.models.front import base_url, listening
 from spiritsafe.models.serve import Plan, serving, started
 
@@ -51,6 +58,76 @@ def test_a_host_of_another_machine_is_refused() -> None:
 def test_the_address_is_one_a_client_takes(host: str, wanted: str) -> None:
     assert base_url(host, 80) == wanted
     assert urlsplit(base_url(host, 80)).hostname == host
+
+
+def test_a_key_that_is_not_set_is_one_line_before_anything_starts(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(b"GGUF")
+    plan = Plan(str(path), "x", api_key_env="OUR_KEY")
+
+    with pytest.raises(InputError, match=r"\$OUR_KEY is not set; set it to the API key"), started(plan, environ={}):
+        pass
+
+
+KEY = "sesame-42"
+
+
+@pytest.fixture(scope="module")
+def locked_url(new_gguf: Callable[..., tuple[Path, Any]]) -> Iterator[str]:
+    """The base URL of llama.cpp behind a gate that asks for KEY."""
+    pytest.importorskip("xllamacpp")
+    path, _ = new_gguf()
+    plan = Plan(str(path), "tiny", processes=1, n_ctx=128, api_key_env="OUR_KEY")
+    with started(plan, environ=os.environ | {"OUR_KEY": KEY}) as served:
+        yield served.base_url
+
+
+def answer_for(url: str, key: str) -> Exchange:
+    """What a model of this package is answered when its key is `key`."""
+
+    async def ask() -> Exchange:
+        endpoint = endpoint_for("embedded", url, key_env="OUR_KEY")
+        model = ApiModel(endpoint, "tiny", environ={"OUR_KEY": key})
+        try:
+            return await model.ask(Request((Message("user", "a"),), Sampling(max_tokens=3)))
+        finally:
+            await model.close()
+
+    return asyncio.run(ask())
+
+
+def test_a_client_with_the_key_is_answered(locked_url: str) -> None:
+    assert answer_for(locked_url, KEY).usage.output_tokens == 3
+
+
+def test_a_client_with_another_key_is_told_so(locked_url: str) -> None:
+    with pytest.raises(UpstreamError, match=r"the key in \$OUR_KEY was refused") as caught:
+        answer_for(locked_url, "other")
+
+    assert (caught.value.kind, caught.value.status) == ("auth", 401)
+
+
+def raw(url: str, data: bytes) -> bytes:
+    """All that comes back on one connection for `data`."""
+    address = urlsplit(url)
+    with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+        connection.sendall(data)
+        return b"".join(iter(lambda: connection.recv(1 << 16), b""))
+
+
+def test_a_second_request_cannot_follow_the_first_unchecked(locked_url: str) -> None:
+    first = f"GET /v1/models HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nConnection: keep-alive\r\n\r\n"
+    second = "GET /props HTTP/1.1\r\nHost: x\r\n\r\n"
+
+    came = raw(locked_url, (first + second).encode())
+
+    assert came.startswith(b"HTTP/1.1 200 ")
+    assert came.count(b"HTTP/1.1 ") == 1
+    assert raw(locked_url, second.encode()).startswith(b"HTTP/1.1 401 ")
+
+
+def test_the_health_of_a_locked_server_is_open(locked_url: str) -> None:
+    assert raw(locked_url, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.slow

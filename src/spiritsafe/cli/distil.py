@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -39,7 +40,8 @@ def _sitting(name: str, options: Options) -> Sitting:
     recipe = _recipe(name)
     out = options.out or Path("runs") / recipe.name
     ledger = options.ledger or out.parent / "ledger"
-    return Sitting(recipe, name, RunFolder(out), ledger, options.again, lambda line: print(line, flush=True))
+    first = os.environ.get("RANK", "0") == "0"  # torchrun sets it
+    return Sitting(recipe, name, RunFolder(out), ledger, options.again, lambda line: print(line, flush=True), first)
 
 
 def _recipe(name: str) -> Recipe:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 from cyclopts import App
@@ -18,7 +17,7 @@ app = App(name="ledger", help="The ledger of paid exchanges.")
 def show(folder: Path) -> None:
     """Say what was paid, by the recipe that was charged."""
     with _opened(folder) as ledger:
-        names = Counter(exchange.charged_to for exchange in ledger.exchanges())
+        names = {one.charged_to for records in (ledger.exchanges(), ledger.attempts()) for one in records}
         for name in sorted(names):
             spent = ledger.spent(name)
             known = f"${spent.nanodollars / 1e9:,.6f}" + (" and more" if spent.unknown_prices else "")
@@ -27,7 +26,7 @@ def show(folder: Path) -> None:
                 f"{spent.input_tokens:,} tokens in, {spent.output_tokens:,} out, {known}"
             )
         if not names:
-            print("no exchanges")
+            print("nothing was paid")
 
 
 @app.command

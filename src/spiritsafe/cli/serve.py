@@ -19,6 +19,7 @@ def serve(
     host: str = "127.0.0.1",
     processes: int = 2,
     ctx: int = 4096,
+    api_key_env: str | None = None,
     verbose: bool = False,
 ) -> None:
     """Serve a model as an OpenAI-compatible API until interrupted.
@@ -30,18 +31,20 @@ def serve(
     port:
         Where to listen; 0 takes a free port.
     host:
-        The address to listen on. No key is asked for, so the default keeps it to this machine.
+        The address to listen on. Unless a key is asked for, whoever reaches it can use the model.
     processes:
         How many requests are answered at once, one core each.
     ctx:
         Tokens of context a request may use, prompt and answer together.
+    api_key_env:
+        The environment variable that holds the key every request must bring; without it no key is asked for.
     verbose:
         Show what llama.cpp says.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         path, alias = model_file(model)
-        plan = Plan(str(path), alias, host=host, port=port, processes=processes, n_ctx=ctx, verbose=verbose)
+        plan = Plan(str(path), alias, host, port, processes, n_ctx=ctx, api_key_env=api_key_env, verbose=verbose)
         with started(plan) as served:
             print(f"{alias} at {served.base_url}  (interrupt to stop)", flush=True)
             served.wait()

@@ -40,6 +40,7 @@ class Sitting:
         ledger: the ledger's folder.
         again: do the stage although it is up to date.
         say: takes a line for the user.
+        first: whether this process writes what all of them know, of several that work on one stage (torchrun).
     """
 
     recipe: Recipe
@@ -48,6 +49,7 @@ class Sitting:
     ledger: Path
     again: bool
     say: Callable[[str], None]
+    first: bool = True
 
 
 def do(stage: str, sitting: Sitting) -> None:
@@ -67,7 +69,8 @@ def do(stage: str, sitting: Sitting) -> None:
             f"{shown(str(run.root))} has no {before} stage for this recipe yet, wanted one before {stage}; run  "
             f"spiritsafe distil {before} {sitting.recipe_path} --out {run.root}"
         )
-    write_json(run.recipe, recipe.model_dump(mode="json"))
+    if sitting.first:
+        write_json(run.recipe, recipe.model_dump(mode="json"))
     DOERS[stage](sitting)
 
 

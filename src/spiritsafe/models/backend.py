@@ -2,7 +2,8 @@
 
 Prints one line, "HOST PORT", once it listens on a free port of 127.0.0.1, and ends when its standard input does, hence
 with its parent. One thread and one slot: the slots of one server share one decode loop, so more processes use
-more cores and more slots do not. What llama.cpp itself prints goes to standard error.
+more cores and more slots do not. It asks for the key in $SPIRITSAFE_BACKEND_KEY, where there is one. What llama.cpp
+itself prints goes to standard error.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from spiritsafe.errors import MissingExtra
 HTTP_THREADS = 32
 """A kept connection holds one of the server's HTTP threads, so there must be more of them than a collector keeps."""
 
+KEY_ENV = "SPIRITSAFE_BACKEND_KEY"
+"""Holds the key that requests must bring; empty asks for none. Not an argument, since others can read those."""
+
 
 def main() -> None:
     """Serve until standard input ends."""
@@ -26,7 +30,7 @@ def main() -> None:
     os.dup2(2, 1)
     watcher = threading.Thread(target=_end_with_stdin, daemon=True)
     watcher.start()
-    server = _server(path, alias, int(n_ctx))
+    server = _server(path, alias, int(n_ctx), os.environ.get(KEY_ENV, ""))
     address = urlsplit(server.listening_address)
     os.write(announce, f"{address.hostname} {address.port}\n".encode())
     watcher.join()
@@ -39,7 +43,7 @@ def _end_with_stdin() -> None:
     os._exit(0)
 
 
-def _server(path: str, alias: str, n_ctx: int) -> Any:
+def _server(path: str, alias: str, n_ctx: int, key: str) -> Any:
     try:
         import xllamacpp
     except ImportError:
@@ -58,6 +62,8 @@ def _server(path: str, alias: str, n_ctx: int) -> Any:
     # These show whoever can reach the server what others ask.
     params.endpoint_slots = False
     params.ui = False
+    if key:
+        params.api_keys = [key]
     _sample_as_openai(params.sampling)
     return xllamacpp.Server(params)
 

@@ -37,21 +37,22 @@ class Balancer:
         self._last = len(self._backends) - 1
         self.open_counts = [0] * len(self._backends)
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection to its end; what `asyncio.start_server` calls."""
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes = b"") -> None:
+        """Serve one connection to its end; what `asyncio.start_server` calls. `head` goes before all that is read."""
         index = self._last = least_busy(self.open_counts, self._last)
         self.open_counts[index] += 1
         try:
             with suppress(OSError):
-                await _joined(reader, writer, self._backends[index])
+                await _joined(reader, writer, self._backends[index], head)
         finally:
             self.open_counts[index] -= 1
             writer.close()
 
 
-async def _joined(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, backend: Address) -> None:
+async def _joined(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, backend: Address, head: bytes) -> None:
     """Pass bytes both ways until the backend has said its last or the client takes no more."""
     back_reader, back_writer = await asyncio.open_connection(*backend)
+    back_writer.write(head)
     forward = asyncio.create_task(_pump(reader, back_writer))
     try:
         await _pump(back_reader, writer)

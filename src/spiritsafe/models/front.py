@@ -1,5 +1,7 @@
 """The process behind one address: a balancer and its llama.cpp servers. `python -m spiritsafe.models.front PLAN`.
 
+With a key to ask for, a gate stands before the balancer, and the servers ask for a key of their own.
+
 Input: a `serve.Plan` as JSON. Output: one JSON line, {"base_url": …} once every server is healthy, or {"error": …,
 "kind": …}. It ends, and its servers with it, when its standard input does or when one of the servers ends.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import socket
 import sys
 import threading
@@ -17,7 +20,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from spiritsafe.errors import InputError, SpiritSafeError, UpstreamError, shown
+from spiritsafe.models.backend import KEY_ENV
 from spiritsafe.models.balancer import Address, Balancer
+from spiritsafe.models.gate import Gate
+from spiritsafe.models.secrets import read_key
 from spiritsafe.models.serve import Plan
 
 READY_S = 60.0
@@ -46,14 +52,20 @@ def _announce(said: dict[str, str]) -> None:
 
 
 async def _run(plan: Plan) -> None:
+    key = read_key(plan.api_key_env, os.environ).reveal()
+    # Without one, whoever is on this machine could go past the gate to the servers' own ports.
+    inner_key = secrets.token_urlsafe(32) if key else ""
     listener = listening(plan.host, plan.port)
     over = _stdin_over()
     children: list[Process] = []
     try:
-        backends = await _until_ready(plan, children, over)
+        backends = await _until_ready(plan, inner_key, children, over)
         if over.done():
             return
-        server = await asyncio.start_server(Balancer(backends).serve, sock=listener)
+        balancer = Balancer(backends)
+        server = await asyncio.start_server(
+            Gate(key, balancer, inner_key).serve if key else balancer.serve, sock=listener
+        )
         _announce({"base_url": base_url(plan.host, listener.getsockname()[1])})
         await _first_end(children, over)
         server.close()
@@ -95,14 +107,16 @@ def _stdin_over() -> asyncio.Future[None]:
     return over
 
 
-async def _until_ready(plan: Plan, children: list[Process], over: asyncio.Future[None]) -> Sequence[Address]:
+async def _until_ready(
+    plan: Plan, inner_key: str, children: list[Process], over: asyncio.Future[None]
+) -> Sequence[Address]:
     """Start the servers, put them into `children`, and return their addresses once all are healthy.
 
     Raises:
         UpstreamError: one ended (kind "server") or they took too long (kind "timeout").
     """
     for _ in range(plan.processes):
-        children.append(await _spawn(plan))
+        children.append(await _spawn(plan, inner_key))
     ready = asyncio.gather(*(_healthy(child, plan) for child in children))
     await asyncio.wait((ready, over), timeout=READY_S, return_when=asyncio.FIRST_COMPLETED)
     if ready.done():
@@ -117,10 +131,14 @@ async def _until_ready(plan: Plan, children: list[Process], over: asyncio.Future
     )
 
 
-async def _spawn(plan: Plan) -> Process:
+async def _spawn(plan: Plan, inner_key: str) -> Process:
     words = (sys.executable, "-m", "spiritsafe.models.backend", plan.path, plan.alias, str(plan.n_ctx))
     return await asyncio.create_subprocess_exec(
-        *words, stdin=PIPE, stdout=PIPE, stderr=None if plan.verbose else DEVNULL
+        *words,
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=None if plan.verbose else DEVNULL,
+        env=os.environ | {KEY_ENV: inner_key},
     )
 
 

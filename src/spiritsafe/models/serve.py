@@ -6,8 +6,9 @@
 Input: the file and the name to answer to. Output: an address. Behind it stand a balancer and `processes` llama.cpp
 servers of one thread each, all of them processes of their own that end with this one, even if it is killed.
 
-Limits: no API key is asked for, so keep to the loopback address on a shared network; every process holds its own
-context and key-value cache (the weights are mapped and shared).
+Limits: without `api_key_env` no key is asked for, so keep to the loopback address on a shared network. With it the key
+and all else still travel in the clear. Every process holds its own context and key-value cache (the weights are mapped
+and shared).
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from spiritsafe.errors import InputError, MissingExtra, UpstreamError, shown
+from spiritsafe.models.secrets import read_key
 
 GOODBYE_S = 10.0
 GGUF_MAGIC = b"GGUF"
@@ -38,6 +40,8 @@ class Plan:
         host, port: where to listen; port 0 takes a free one.
         processes: llama.cpp servers, one core each.
         n_ctx: tokens of context a request may use, prompt and answer together.
+        api_key_env: environment variable that holds the key every request must bring; None asks for none. Never the
+            key itself: a plan is seen by whoever can list processes.
         verbose: whether llama.cpp's own words reach standard error.
     """
 
@@ -47,6 +51,7 @@ class Plan:
     port: int = 0
     processes: int = 2
     n_ctx: int = 4096
+    api_key_env: str | None = None
     verbose: bool = False
 
 
@@ -88,14 +93,25 @@ def serving(model_path: Path, alias: str, *, port: int = 0, processes: int = 2, 
 
 
 @contextmanager
-def started(plan: Plan) -> Iterator[Served]:
-    """As `serving`, for every setting of a plan."""
+def started(plan: Plan, *, environ: Mapping[str, str] = os.environ) -> Iterator[Served]:
+    """As `serving`, for every setting of a plan.
+
+    Args:
+        plan: what to serve.
+        environ: where the key's variable is looked up, and what the server gets as its environment.
+
+    Raises:
+        InputError: as `serving`, or the key's variable is not set.
+        MissingExtra, UpstreamError: as `serving`.
+    """
     _check(plan)
+    read_key(plan.api_key_env, environ)
     process = subprocess.Popen(
         [sys.executable, "-m", "spiritsafe.models.front", json.dumps(asdict(plan))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=None if plan.verbose else subprocess.DEVNULL,
+        env=environ,
         # Out of the terminal's group: an interrupt is for this process, which then ends the server in order.
         start_new_session=os.name == "posix",
     )

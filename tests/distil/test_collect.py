@@ -203,11 +203,14 @@ def test_what_every_request_would_meet_stops_the_run_at_once_and_keeps_what_is_t
     assert len(list(ledger.exchanges())) == 5
 
 
-def test_a_teacher_that_never_answers_is_given_up_with_the_reason(ledger: Ledger, in_virtual_time: Run) -> None:
-    model = _says(lambda text: _error("unreachable"))
-    with pytest.raises(UpstreamError, match=r"20 requests in a row failed, the last with: no: unreachable"):
-        in_virtual_time(collect(_prompts(1000), model, _recipe(), ledger, circuit=Circuit(max_failures=20)))
-    assert len(model.asked) == 20
+@pytest.mark.parametrize(("kind", "attempts"), [("server", 20), ("unreachable", 6)])
+def test_a_teacher_that_never_answers_is_given_up_with_the_reason(
+    ledger: Ledger, in_virtual_time: Run, kind: str, attempts: int
+) -> None:
+    model, circuit = _says(lambda text: _error(kind)), Circuit(max_failures=20, max_unreached=6)
+    with pytest.raises(UpstreamError, match=rf"{attempts} requests in a row failed, the last with: no: {kind}"):
+        in_virtual_time(collect(_prompts(1000), model, _recipe(), ledger, circuit=circuit))
+    assert len(model.asked) == attempts
 
 
 def test_an_attempt_that_may_have_been_billed_is_charged_and_not_repeated_for_ever(

@@ -70,3 +70,23 @@ def test_requests_given_up_in_a_row_open_the_circuit_and_an_answer_closes_it() -
     assert not circuit.is_open(0.0)
     circuit.gave_up()
     assert circuit.is_open(0.0)
+
+
+def test_an_address_where_nobody_ever_answered_is_given_up_after_a_few_attempts() -> None:
+    circuit, nobody = Circuit(max_unreached=3), UpstreamError("nobody", kind="unreachable", retryable=True)
+
+    for _ in range(2):
+        circuit.failure(nobody)
+    assert not circuit.is_open(1.0)
+    circuit.failure(nobody)
+    assert circuit.is_open(1.0)
+
+
+def test_one_that_has_answered_is_not() -> None:
+    circuit, nobody = Circuit(max_unreached=3), UpstreamError("nobody", kind="unreachable", retryable=True)
+
+    circuit.success(0.0)
+    for _ in range(10):
+        circuit.failure(nobody)
+
+    assert not circuit.is_open(1000.0)

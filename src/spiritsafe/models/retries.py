@@ -60,24 +60,30 @@ class Circuit:
         max_failures: attempts that may fail in a row; rate limiting does not count, since waiting mends it.
         patience_s: a teacher that has answered before is given this long to come back.
         max_given_up: requests that may be given up in a row, refused or out of retries, whatever for.
+        max_unreached: attempts that may find nobody at the address before anyone has answered: it is more likely wrong
+            than out of order, and whoever mistyped it should not wait for minutes.
     """
 
     max_failures: int = 20
     patience_s: float = 120.0
     max_given_up: int = 25
+    max_unreached: int = 6
     failures: int = 0
     given_up: int = 0
+    unreached: int = 0
     last_success_s: float = -inf
 
     def success(self, now_s: float) -> None:
         """An answer came."""
-        self.failures = self.given_up = 0
+        self.failures = self.given_up = self.unreached = 0
         self.last_success_s = now_s
 
     def failure(self, error: UpstreamError) -> None:
         """An attempt failed."""
         if error.kind not in ("rate_limited", "refused"):
             self.failures += 1
+        if error.kind == "unreachable" and self.last_success_s == -inf:
+            self.unreached += 1
 
     def gave_up(self) -> None:
         """A request was refused or used up its retries."""
@@ -86,4 +92,5 @@ class Circuit:
     def is_open(self, now_s: float) -> bool:
         """Whether to stop asking."""
         patient = now_s - self.last_success_s < self.patience_s
-        return self.given_up >= self.max_given_up or (self.failures >= self.max_failures and not patient)
+        lasting = self.failures >= self.max_failures or self.unreached >= self.max_unreached
+        return self.given_up >= self.max_given_up or (lasting and not patient)

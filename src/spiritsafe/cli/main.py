@@ -22,6 +22,7 @@ app.command("spiritsafe.cli.distil:app", name="distil")
 app.command("spiritsafe.cli.models:app", name="models")
 app.command("spiritsafe.cli.serve:serve", name="serve")
 app.command("spiritsafe.cli.ledger:app", name="ledger")
+app.command("spiritsafe.cli.guard:app", name="guard")
 
 STOPPED = 130
 """Exit status of a command that was interrupted, as shells have it."""

@@ -1,0 +1,74 @@
+"""`spiritsafe guard`: the locked box in front of a model; so far its accounts and keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cyclopts import App
+
+from spiritsafe.guard.accounts import OVERLAP_S, SEGMENTS, Accounts
+
+app = App(name="guard", help="In front of your own model: who may ask.")
+accounts = App(name="accounts", help="Customers, their keys and their segments.")
+app.command(accounts)
+
+HERE = Path("guard")
+
+
+@accounts.command
+def add(name: str, *, segment: str = SEGMENTS[0], folder: Path = HERE) -> None:
+    """Make an account and show its key, this once.
+
+    Parameters
+    ----------
+    name:
+        What the log and decisions will call it.
+    segment:
+        Its contract: ordinary, batch, evaluation, licensed or internal.
+    folder:
+        Where accounts are kept.
+    """
+    with Accounts.open(folder) as store:
+        print(store.add(name, segment=segment))
+
+
+@accounts.command(name="list")
+def list_accounts(*, folder: Path = HERE) -> None:
+    """Say which accounts there are, with the beginning of each key that works."""
+    with Accounts.open(folder) as store:
+        for account in store.all():
+            state = "revoked" if account.revoked_at is not None else ", ".join(account.hints) or "no key"
+            print(f"{account.name}: {account.segment}, {state}")
+
+
+@accounts.command
+def rotate(name: str, *, overlap_hours: float = OVERLAP_S / 3600, folder: Path = HERE) -> None:
+    """Give an account another key and show it, this once.
+
+    Parameters
+    ----------
+    name:
+        Which account.
+    overlap_hours:
+        How long its old keys still work.
+    folder:
+        Where accounts are kept.
+    """
+    with Accounts.open(folder) as store:
+        print(store.rotate(name, overlap_s=overlap_hours * 3600))
+
+
+@accounts.command
+def revoke(name: str, *, folder: Path = HERE) -> None:
+    """End an account and all its keys."""
+    with Accounts.open(folder) as store:
+        store.revoke(name)
+        print(f"{name}: revoked")
+
+
+@accounts.command
+def segment(name: str, to: str, *, folder: Path = HERE) -> None:
+    """Put an account under another contract: ordinary, batch, evaluation, licensed or internal."""
+    with Accounts.open(folder) as store:
+        store.set_segment(name, to)
+        print(f"{name}: {to}")

@@ -1,20 +1,37 @@
-"""Docs that cannot rot: every extension, field and command is in them, and every link leads somewhere."""
+"""Docs that cannot rot: extensions, fields and commands are in them, what they print exists, links lead somewhere."""
 
 import re
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from cyclopts import App
 
+from spiritsafe.cli.main import app
 from spiritsafe.distil.curators import CURATORS
-from spiritsafe.distil.run import STAGES
+from spiritsafe.distil.losses import LOSSES
+from spiritsafe.distil.prompts import SOURCES
 from spiritsafe.models.embedded import rows as embedded_rows
 from spiritsafe.models.endpoints import ENDPOINTS
 from spiritsafe.wire import DIALECTS
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
+CODE = re.compile(r"`+[^`]+`+|^ {4}.*$", re.MULTILINE)
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
+
+
+def commands(noun: App, words: str = "spiritsafe") -> Iterator[tuple[str, set[str]]]:
+    """Every command under `noun` with its options; a noun by itself has none."""
+    names = [name for name in noun if not name.startswith("-")]
+    yield words, {name for one in noun.assemble_argument_collection() for name in one.names} if not names else set()
+    for name in names:
+        yield from commands(noun[name], f"{words} {name}")
+
+
+COMMANDS = dict(commands(app))
 
 
 def test_the_recipe_page_is_what_its_script_writes() -> None:
@@ -30,14 +47,34 @@ def test_the_recipe_page_is_what_its_script_writes() -> None:
         ("dialects.md", [one.name for one in DIALECTS]),
         ("endpoints.md", [one.name for one in ENDPOINTS]),
         ("models.md", [one.name for one in embedded_rows()]),
-        ("losses.md", ["sequence", "topk_forward_kl", "forward_kl", "reverse_kl", "jsd"]),
-        ("commands.md", [f"spiritsafe distil {stage}" for stage in STAGES]),
+        ("losses.md", [one.name for one in LOSSES]),
+        ("prompts.md", [kind for section, _ in SOURCES for kind in get_args(section.model_fields["kind"].annotation)]),
     ],
 )
 def test_every_extension_has_its_place_in_the_reference(page: str, names: list[str]) -> None:
     text = (REFERENCE / page).read_text(encoding="utf-8")
 
     assert [name for name in names if f"`{name}`" not in text] == []
+
+
+def test_every_command_has_its_place_in_the_reference() -> None:
+    text = (REFERENCE / "commands.md").read_text(encoding="utf-8")
+
+    assert [words for words in COMMANDS if not re.search(rf"`{words}\b", text)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_command_printed_exists_with_its_options(page: Path) -> None:
+    wrong = []
+    for code in CODE.findall(page.read_text(encoding="utf-8")):
+        for words, rest in re.findall(r"\bspiritsafe((?: [a-z][a-z-]*)+)([^`#|\n]*)", code):
+            said = f"spiritsafe{words}"
+            name = max((one for one in COMMANDS if f"{said} ".startswith(f"{one} ")), key=len)
+            is_noun = any(one.startswith(f"{name} ") for one in COMMANDS)
+            if (is_noun and name != said) or not set(re.findall(r"--[a-z-]+", rest)) <= COMMANDS[name]:
+                wrong.append(said + rest)
+
+    assert wrong == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

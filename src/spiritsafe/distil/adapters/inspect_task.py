@@ -10,7 +10,7 @@ In a file of one's own, say `held_out.py`:
     def held_out():
         return task_of_run(Path("runs/demo"))
 
-    inspect eval held_out.py --model hf/student -M model_path=runs/demo/student -M do_sample=false
+    inspect eval held_out.py --model hf/runs/demo/student -M do_sample=false
 
 Answers are judged by the same verifier as in evaluation.
 """

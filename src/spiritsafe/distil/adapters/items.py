@@ -1,5 +1,7 @@
 """Held-out items for other tools: what a student is asked, as a system prompt and one question, and how it is judged.
 
+An empty system prompt of the recipe is not sent: the saved student's chat template puts it there by itself.
+
 Limits: one question an item. A conversation with earlier answers in it cannot be asked the same way by every tool, so
 it is refused rather than flattened.
 """

@@ -123,6 +123,7 @@ def test_lm_eval_asks_the_items_and_judges_them_as_evaluation_does(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The 'initial' parameter:DeprecationWarning")  # Inspect's own, of tenacity
 def test_inspect_asks_the_items_and_judges_them_as_evaluation_does(tmp_path: Path) -> None:
     inspect_ai = pytest.importorskip("inspect_ai", reason="extra inspect")
     from inspect_ai.model import ModelOutput, ModelUsage, get_model

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 
 from spiritsafe.errors import InputError, StoreError, shown
+from spiritsafe.exchanges.atomic import replacing
 from spiritsafe.guard.keys import PEPPER_BYTES, digest_of, hint_of, is_well_formed, new_key
 
 SEGMENTS = ("ordinary", "batch", "evaluation", "licensed", "internal")
@@ -227,22 +228,17 @@ def _known_segment(segment: str) -> None:
 def _pepper(folder: Path, db: sqlite3.Connection) -> bytes:
     """The deployment's secret, made with the first opening and readable by its owner alone."""
     path = folder / "pepper"
-    # In this order: where there are keys, whoever made the first of them had made the pepper before.
-    has_keys = db.execute("select 1 from keys limit 1").fetchone() is not None
-    if not path.exists():
-        if has_keys:
-            raise StoreError(f"{shown(str(path))} is gone, and no key is known without it; restore it from a backup")
-        draft = folder / f"pepper.{os.getpid()}"
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(os.urandom(PEPPER_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)  # whoever comes first has made it; it is never half written
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
+    db.execute("begin immediate")  # of several processes one makes it
+    try:
+        if not path.exists():
+            if db.execute("select 1 from keys limit 1").fetchone():
+                raise StoreError(
+                    f"{shown(str(path))} is gone, and no key is known without it; restore it from a backup"
+                )
+            with replacing(path, mode=0o600) as file:
+                file.write(os.urandom(PEPPER_BYTES))
+    finally:
+        db.execute("commit")
     pepper = path.read_bytes()
     if len(pepper) != PEPPER_BYTES:
         raise StoreError(

@@ -20,7 +20,7 @@ from spiritsafe.exchanges.record import TermsClass
 class Section(BaseModel):
     """A part of the recipe: frozen, and an unknown field is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Shot(Section):

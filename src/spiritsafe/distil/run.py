@@ -65,11 +65,6 @@ class RunFolder:
         return self.root / "recipe.json"
 
     @property
-    def plan(self) -> Path:
-        """What the run will take: exchanges, tokens, dollars, minutes, memory, terms."""
-        return self.root / "plan.json"
-
-    @property
     def prompts(self) -> Path:
         """Training prompts, one `Prompt` a line."""
         return self.root / "prompts.jsonl"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.distil.recipes import recipe_asking, teacher_at
 
 from spiritsafe.distil.ask import ask_all, expanded, expanding
 from spiritsafe.distil.prompt import make_prompt
@@ -18,25 +19,7 @@ from spiritsafe.models.replies import Asked, Reply, Said, served_in_thread
 
 
 def recipe_for(base_url: str, **more: Any) -> Recipe:
-    teacher = {
-        "endpoint": "mine",
-        "model": "m",
-        "base_url": base_url,
-        "dialect": "chat",
-        "prices": {"input_per_million": 0.0, "output_per_million": 0.0},
-        "terms": {"terms": "permits"},
-        "system": "You are a careful clerk.",
-        "samples": 2,
-    }
-    return Recipe.model_validate(
-        {
-            "name": "demo",
-            "teacher": teacher | more,
-            "student": {"model": "s"},
-            "prompts": {"kind": "jsonl", "path": "prompts.jsonl"},
-            "evaluate": {"held_out": 1, "verifier": {"kind": "exact"}},
-        }
-    )
+    return recipe_asking(teacher_at(base_url, system="You are a careful clerk.", samples=2, **more))
 
 
 def numbered(asked: Asked) -> Said:

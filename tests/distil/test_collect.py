@@ -15,6 +15,7 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.distil.recipes import recipe_asking, teacher_at
 
 from spiritsafe.distil.collect import collect
 from spiritsafe.distil.collected import collected_rows, write_collected
@@ -31,30 +32,13 @@ from spiritsafe.models.scripted import Said, ScriptedModel
 from spiritsafe.wire.base import Answer
 
 Run = Callable[[Any], Any]
-FREE = {"input_per_million": 0.0, "output_per_million": 0.0}
 DEAR = {"input_per_million": 1000.0, "output_per_million": 1000.0}  # a tenth of a cent a token
 MINE = Source(endpoint="mine", model="m", terms="permits")
 
 
 def _recipe(*, name: str = "demo", budget: dict[str, Any] | None = None, **teacher: Any) -> Recipe:
-    asked = {
-        "endpoint": "mine",
-        "model": "m",
-        "base_url": "http://127.0.0.1:9/v1",
-        "prices": FREE,
-        "terms": {"terms": "permits"},
-        "sampling": {"max_tokens": 8},
-    }
-    return Recipe.model_validate(
-        {
-            "name": name,
-            "teacher": asked | teacher,
-            "student": {"model": "s"},
-            "prompts": {"kind": "jsonl", "path": "prompts.jsonl"},
-            "evaluate": {"held_out": 1, "verifier": {"kind": "exact"}},
-            "budget": budget or {},
-        }
-    )
+    asked = teacher_at(**({"sampling": {"max_tokens": 8}} | teacher))
+    return recipe_asking(asked, name=name, budget=budget or {})
 
 
 def _prompts(count: int) -> list[Prompt]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.distil.recipes import recipe_asking, teacher_at
+
 from spiritsafe.distil.plan import BYTES_A_TOKEN, OUTPUT_SHARE, Plan, plan
 from spiritsafe.distil.prompt import Prompt, make_prompt
 from spiritsafe.distil.prompts.method import request_for
@@ -15,24 +17,8 @@ from spiritsafe.models.prices import Prices
 
 
 def recipe_of(**teacher: Any) -> Recipe:
-    asked = {
-        "endpoint": "mine",
-        "model": "m",
-        "base_url": "http://127.0.0.1:9/v1",
-        "dialect": "chat",
-        "prices": {"input_per_million": 1.0, "output_per_million": 2.0},
-        "terms": {"terms": "permits"},
-        "sampling": {"max_tokens": 100},
-    }
-    return Recipe.model_validate(
-        {
-            "name": "demo",
-            "teacher": asked | teacher,
-            "student": {"model": "s"},
-            "prompts": {"kind": "jsonl", "path": "prompts.jsonl"},
-            "evaluate": {"held_out": 1, "verifier": {"kind": "exact"}},
-        }
-    )
+    priced = {"prices": {"input_per_million": 1.0, "output_per_million": 2.0}, "sampling": {"max_tokens": 100}}
+    return recipe_asking(teacher_at(**(priced | teacher)))
 
 
 def prompts(count: int, start: int = 0) -> list[Prompt]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.distil.recipes import NOBODY, teacher_at
 
 from spiritsafe.distil.recipe import Recipe, parse
 from spiritsafe.distil.run import RunFolder
@@ -21,18 +22,9 @@ ITEMS = "abcdefgh"
 
 def recipe_for(base_url: str, folder: Path, **sections: Any) -> Recipe:
     (folder / "seeds.jsonl").write_text("".join(json.dumps({"prompt": seed}) + "\n" for seed in SEEDS))
-    teacher = {
-        "endpoint": "mine",
-        "model": "m",
-        "base_url": base_url,
-        "dialect": "chat",
-        "prices": {"input_per_million": 0.0, "output_per_million": 0.0},
-        "terms": {"terms": "permits"},
-        "limits": {"max_in_flight": 1},
-    }
     raw = {
         "name": "tiny",
-        "teacher": teacher,
+        "teacher": teacher_at(base_url, limits={"max_in_flight": 1}),
         "student": {"model": "s"},
         "prompts": {"kind": "expand", "seeds": "seeds.jsonl", "count": 20},
         "evaluate": {"held_out": 4, "verifier": {"kind": "exact"}},
@@ -60,7 +52,7 @@ def plan_of(folder: Path) -> dict[str, Any]:
 
 def test_a_plan_of_an_expansion_counts_seeds_new_prompts_and_what_makes_them(tmp_path: Path) -> None:
     said: list[str] = []
-    recipe = recipe_for("http://127.0.0.1:9/v1", tmp_path)
+    recipe = recipe_for(NOBODY, tmp_path)
 
     do("plan", sitting(recipe, tmp_path, said))
 
@@ -71,7 +63,7 @@ def test_a_plan_of_an_expansion_counts_seeds_new_prompts_and_what_makes_them(tmp
 
 
 def test_of_several_processes_one_writes_the_recipe(tmp_path: Path) -> None:
-    one = sitting(recipe_for("http://127.0.0.1:9/v1", tmp_path), tmp_path, [])
+    one = sitting(recipe_for(NOBODY, tmp_path), tmp_path, [])
 
     do("plan", replace(one, first=False))
     assert not one.run.recipe.exists()

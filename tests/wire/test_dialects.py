@@ -117,5 +117,5 @@ def test_a_customer_who_sends_no_request_is_told_so(dialect: Dialect, body: byte
 
 def test_a_dialect_is_found_by_its_name_and_an_unknown_one_names_the_known() -> None:
     assert DIALECTS.get("anthropic").name == "anthropic"
-    with pytest.raises(InputError, match=r"unknown dialect 'soap'; known: chat, openai, anthropic"):
+    with pytest.raises(InputError, match=r"unknown dialect 'soap'; known: chat, openai, anthropic, responses"):
         DIALECTS.get("soap")

@@ -93,7 +93,7 @@ class AnthropicDialect:
             text,
             reasoning,
             FINISH_REASONS.get(said, said),
-            _usage(dict_of(data.get("usage"))),
+            usage_of(dict_of(data.get("usage"))),
             text_of(data.get("model")),
         )
 
@@ -143,8 +143,11 @@ def _add_sampling(body: dict[str, Any], sampling: Sampling) -> None:
         body["stop_sequences"] = list(sampling.stop)
 
 
-def _usage(usage: Mapping[str, Any]) -> Usage:
-    """Anthropic counts cached and uncached input apart; ours is the sum, with the cached part beside it."""
+def usage_of(usage: Mapping[str, Any]) -> Usage:
+    """The counts in a message's `usage`.
+
+    Anthropic counts cached and uncached input apart; ours is the sum, with the cached part beside it.
+    """
     fresh = count_of(usage.get("input_tokens"))
     cached = count_of(usage.get("cache_read_input_tokens"))
     written = count_of(usage.get("cache_creation_input_tokens"))

@@ -86,10 +86,10 @@ class ChatDialect:
     def parse(self, body: bytes) -> Answer:
         """The answer in a successful body; see `wire.base.Dialect.parse`."""
         data = load_object(body, "a chat completion")
-        choice = _first_choice(data)
+        choice = first_choice(data)
         message = dict_of(choice.get("message"))
         text, reasoning = _text_and_reasoning(message)
-        finish_reason = _finish_reason(choice)
+        finish_reason = finish_reason_of(choice)
         refusal = text_of(message.get("refusal"))
         if refusal is not None:
             text, finish_reason = refusal, "refusal"
@@ -99,7 +99,7 @@ class ChatDialect:
             text,
             reasoning,
             finish_reason,
-            _usage(usage),
+            usage_of(usage),
             text_of(data.get("model")),
             text_of(data.get("system_fingerprint")),
             amount_of(usage.get("cost")),
@@ -150,20 +150,24 @@ CHAT = ChatDialect("chat", "max_tokens")
 OPENAI = ChatDialect("openai", "max_completion_tokens")
 
 
-def _first_choice(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The one choice asked for; an error object in its place, or in it, is raised."""
+def first_choice(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The one choice asked for, or the first of several.
+
+    Raises:
+        UpstreamError: an error object stands in its place, or in it; or there is none.
+    """
     choices = list_of(data.get("choices"))
     choice = dict_of(choices[0]) if choices else {}
     for holder in (choice, data):
         if holder.get("error"):
-            raise _error_inside(holder)
+            raise error_inside(holder)
     if not choice:
         raise malformed("a chat completion with one choice", data)
     return choice
 
 
-def _error_inside(holder: Mapping[str, Any]) -> UpstreamError:
-    """OpenRouter and some proxies answer 200 and put the error of the upstream behind them into the body."""
+def error_inside(holder: Mapping[str, Any]) -> UpstreamError:
+    """The error in a body with status 200, where OpenRouter and some proxies put that of the upstream behind them."""
     code = dict_of(holder["error"]).get("code")
     status = code if type(code) is int and 400 <= code < 600 else 502
     return upstream_error(status, complaint_in(holder), answered=True)
@@ -176,12 +180,14 @@ def _text_and_reasoning(message: Mapping[str, Any]) -> tuple[str, str | None]:
     return (text, reasoning) if reasoning is not None else split_think(text)
 
 
-def _finish_reason(choice: Mapping[str, Any]) -> str:
+def finish_reason_of(choice: Mapping[str, Any]) -> str:
+    """Our word for why a choice ended."""
     said = text_of(choice.get("finish_reason")) or "unknown"
     return FINISH_REASONS.get(said, said)
 
 
-def _usage(usage: Mapping[str, Any]) -> Usage:
+def usage_of(usage: Mapping[str, Any]) -> Usage:
+    """The counts in a `usage` of chat or plain completions."""
     cached = dict_of(usage.get("prompt_tokens_details")).get("cached_tokens", usage.get("prompt_cache_hit_tokens"))
     return Usage(
         count_of(usage.get("prompt_tokens")),

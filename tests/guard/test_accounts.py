@@ -161,16 +161,16 @@ def test_a_damaged_pepper_is_said(tmp_path: Path, pepper: bytes) -> None:
 
 
 def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
-    (tmp_path / "accounts.sqlite").write_bytes(b"not a database" * 100)
+    (tmp_path / "guard.sqlite").write_bytes(b"not a database" * 100)
 
-    with pytest.raises(StoreError, match="cannot keep accounts in"):
+    with pytest.raises(StoreError, match=r"guard\.sqlite.*check the folder"):
         Accounts.open(tmp_path)
 
 
 def test_what_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
     with Accounts.open(tmp_path) as accounts:
         accounts.add("acme")
-        with sqlite3.connect(tmp_path / "accounts.sqlite") as db:
+        with sqlite3.connect(tmp_path / "guard.sqlite") as db:
             db.execute("create trigger no_keys before insert on keys begin select raise(abort, 'full'); end")
         db.close()
 

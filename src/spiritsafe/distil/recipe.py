@@ -6,8 +6,6 @@ whose defaults are the values used, so a recipe can be short and `spiritsafe dis
 
 from __future__ import annotations
 
-import difflib
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from spiritsafe.errors import InputError, shown
 from spiritsafe.exchanges.record import TermsClass
+from spiritsafe.toml_file import first_problem as first_of_problems
+from spiritsafe.toml_file import read_toml
 
 
 class Section(BaseModel):
@@ -309,15 +309,7 @@ def load(path: Path) -> Recipe:
     Raises:
         InputError: the file cannot be read, is not TOML, or has a field that is unknown or not what is wanted.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"cannot read recipe {shown(str(path))}: {error.strerror}; give the path of a TOML file"
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"recipe {shown(str(path))} is not TOML: {error}; mend that line") from None
-    return parse(raw, path)
+    return parse(read_toml(path, "recipe"), path)
 
 
 def parse(raw: dict[str, Any], path: Path) -> Recipe:
@@ -335,16 +327,7 @@ def parse(raw: dict[str, Any], path: Path) -> Recipe:
 
 def first_problem(error: ValidationError) -> str:
     """The first of the problems pydantic found, as part of a one-line message; unknown fields name the nearest."""
-    first = error.errors(include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "top level"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(first["loc"][-1]), sorted(_all_fields()), n=1)
-        hint = f"did you mean '{near[0]}'?" if near else "remove it"
-        return f"unknown field '{where}'; {hint}{more}"
-    if first["type"] == "missing":
-        return f"field '{where}' is missing; add it{more}"
-    return f"field '{where}': got {shown(first['input'])}, {first['msg'].removeprefix('Value error, ')}{more}"
+    return first_of_problems(error, _all_fields())
 
 
 def _all_fields() -> set[str]:

@@ -1,4 +1,4 @@
-"""Accounts: who may ask, with which keys, under which contract. One SQLite file; the pepper lies beside it.
+"""Accounts: who may ask, with which keys, under which contract. In the guard's SQLite file; the pepper lies beside it.
 
     with Accounts.open(folder) as accounts:
         key = accounts.add("acme", segment="ordinary")     # shown once
@@ -17,13 +17,13 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from spiritsafe.errors import InputError, StoreError, shown
 from spiritsafe.exchanges.atomic import replacing
+from spiritsafe.guard.database import Database
 from spiritsafe.guard.keys import PEPPER_BYTES, digest_of, hint_of, is_well_formed, new_key
 
 SEGMENTS = ("ordinary", "batch", "evaluation", "licensed", "internal")
@@ -33,13 +33,6 @@ OVERLAP_S = 24 * 3600.0
 """How long the old keys of an account still work after a rotation, unless said otherwise."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,127}")
-
-_SCHEMA = """
-create table if not exists accounts (name text primary key, segment text not null, made_at real not null,
-  revoked_at real) strict;
-create table if not exists keys (digest blob primary key, account text not null references accounts(name),
-  hint text not null, made_at real not null, ends_at real) strict;
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +53,34 @@ class Account:
     hints: tuple[str, ...]
 
 
-class Accounts:
-    """The open file; made by `Accounts.open`. Several processes may have it open."""
+@dataclass(frozen=True, slots=True)
+class WorkingKey:
+    """What is kept of a key that works.
 
-    def __init__(self, folder: Path, db: sqlite3.Connection, pepper: bytes, now_s: Callable[[], float]) -> None:
-        self._folder = folder
+    Attributes:
+        digest: by `keys.digest_of`.
+        number: of its account, from 1 up, the same for good.
+        account, segment: whose it is, and under which contract.
+        ends_at: unix seconds; None for one that does not end.
+    """
+
+    digest: bytes
+    number: int
+    account: str
+    segment: str
+    ends_at: float | None
+
+
+class Accounts:
+    """The open file; made by `Accounts.open`. Several processes may have it open.
+
+    Attributes:
+        pepper: the deployment's secret, under which keys are hashed; never to be shown.
+    """
+
+    def __init__(self, db: Database, pepper: bytes, now_s: Callable[[], float]) -> None:
         self._db = db
-        self._pepper = pepper
+        self.pepper = pepper
         self._now_s = now_s
 
     @classmethod
@@ -76,19 +90,12 @@ class Accounts:
         Raises:
             StoreError: the disk did not take it, the file is damaged, or the pepper is gone while keys are there.
         """
-        with _store_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            db = sqlite3.connect(folder / "accounts.sqlite", isolation_level=None, timeout=10.0)
-            try:
-                os.chmod(folder / "accounts.sqlite", 0o600)
-                db.execute("pragma journal_mode=wal")
-                db.execute("pragma synchronous=full")
-                db.execute("pragma foreign_keys=on")
-                db.executescript(_SCHEMA)
-                return cls(folder, db, _pepper(folder, db), now_s)
-            except BaseException:
-                db.close()
-                raise
+        db = Database(folder)
+        try:
+            return cls(db, _pepper(db), now_s)
+        except BaseException:
+            db.close()
+            raise
 
     def add(self, name: str, *, segment: str = SEGMENTS[0]) -> str:
         """Make an account; returns its key, which is nowhere else.
@@ -102,7 +109,7 @@ class Accounts:
                 f"got account name {shown(name)}, wanted up to 128 letters, digits and . _ @ - ; choose another"
             )
         _known_segment(segment)
-        with self._change() as db:
+        with self._db.change() as db:
             if db.execute("select 1 from accounts where name = ?", (name,)).fetchone():
                 raise InputError(f"account {shown(name)} is there already; rotate its key, or choose another name")
             db.execute("insert into accounts values (?, ?, ?, null)", (name, segment, self._now_s()))
@@ -118,7 +125,7 @@ class Accounts:
         if account.revoked_at is not None:
             raise InputError(f"account {shown(name)} is revoked; add another account")
         now_s = self._now_s()
-        with self._change() as db:
+        with self._db.change() as db:
             db.execute(
                 "update keys set ends_at = ?1 where account = ?2 and (ends_at is null or ends_at > ?1)",
                 (now_s + overlap_s, name),
@@ -132,7 +139,7 @@ class Accounts:
             InputError: there is no such account.
         """
         self.get(name)
-        with self._change() as db:
+        with self._db.change() as db:
             db.execute("update accounts set revoked_at = coalesce(revoked_at, ?) where name = ?", (self._now_s(), name))
 
     def set_segment(self, name: str, segment: str) -> None:
@@ -143,7 +150,7 @@ class Accounts:
         """
         _known_segment(segment)
         self.get(name)
-        with self._change() as db:
+        with self._db.change() as db:
             db.execute("update accounts set segment = ? where name = ?", (segment, name))
 
     def get(self, name: str) -> Account:
@@ -166,46 +173,43 @@ class Accounts:
         raw = key.encode("utf-8", "replace")
         if not is_well_formed(raw):
             return None
-        row = self._db.execute(
+        found = self._db.read(
             "select account from keys where digest = ? and (ends_at is null or ends_at > ?)",
-            (digest_of(self._pepper, raw), self._now_s()),
-        ).fetchone()
-        account = None if row is None else self.get(row[0])
+            digest_of(self.pepper, raw),
+            self._now_s(),
+        )
+        account = self.get(found[0][0]) if found else None
         return account if account is not None and account.revoked_at is None else None
+
+    def working_keys(self) -> list[WorkingKey]:
+        """Every key that opens something now or will until it ends, for whoever keeps them in memory."""
+        rows = self._db.read(
+            "select digest, accounts.rowid, name, segment, ends_at from keys join accounts on account = name "
+            "where revoked_at is null and (ends_at is null or ends_at > ?)",
+            self._now_s(),
+        )
+        return [WorkingKey(*row) for row in rows]
 
     def changes(self) -> int:
         """A number that another one follows whenever anyone, here or in another process, has changed something."""
-        row: tuple[int] = self._db.execute("pragma user_version").fetchone()
-        return row[0]
+        return self._db.changes()
 
     def _new_key(self, db: sqlite3.Connection, name: str) -> str:
         key = new_key()
-        row = (digest_of(self._pepper, key.encode()), name, hint_of(key), self._now_s())
+        row = (digest_of(self.pepper, key.encode()), name, hint_of(key), self._now_s())
         db.execute("insert into keys values (?, ?, ?, ?, null)", row)
         return key
 
     def _accounts(self, which: str, *values: str) -> Iterator[Account]:
-        rows = self._db.execute(f"select name, segment, made_at, revoked_at from accounts {which}", values).fetchall()
+        rows = self._db.read(f"select name, segment, made_at, revoked_at from accounts {which}", *values)
         for name, segment, made_at, revoked_at in rows:
-            hints = self._db.execute(
+            hints = self._db.read(
                 "select hint from keys where account = ? and (ends_at is null or ends_at > ?) order by made_at, rowid",
-                (name, self._now_s()),
+                name,
+                self._now_s(),
             )
             working = () if revoked_at is not None else tuple(hint for (hint,) in hints)
             yield Account(name, segment, made_at, revoked_at, working)
-
-    @contextmanager
-    def _change(self) -> Iterator[sqlite3.Connection]:
-        """One transaction; what goes wrong in it leaves nothing behind."""
-        with _store_errors(self._folder):
-            self._db.execute("begin immediate")
-            try:
-                yield self._db
-                self._db.execute(f"pragma user_version = {(self.changes() + 1) % 2**31}")
-                self._db.execute("commit")
-            except BaseException:
-                self._db.execute("rollback")
-                raise
 
     def close(self) -> None:
         """Close the file; calling anything afterwards is an error."""
@@ -225,33 +229,20 @@ def _known_segment(segment: str) -> None:
         raise InputError(f"got segment {shown(segment)}, wanted one of {', '.join(SEGMENTS)}; choose one of these")
 
 
-def _pepper(folder: Path, db: sqlite3.Connection) -> bytes:
+def _pepper(db: Database) -> bytes:
     """The deployment's secret, made with the first opening and readable by its owner alone."""
-    path = folder / "pepper"
-    db.execute("begin immediate")  # of several processes one makes it
-    try:
+    path = db.folder / "pepper"
+    with db.locked() as tables:  # of several processes one makes it
         if not path.exists():
-            if db.execute("select 1 from keys limit 1").fetchone():
+            if tables.execute("select 1 from keys limit 1").fetchone():
                 raise StoreError(
                     f"{shown(str(path))} is gone, and no key is known without it; restore it from a backup"
                 )
             with replacing(path, mode=0o600) as file:
                 file.write(os.urandom(PEPPER_BYTES))
-    finally:
-        db.execute("commit")
-    pepper = path.read_bytes()
+        pepper = path.read_bytes()
     if len(pepper) != PEPPER_BYTES:
         raise StoreError(
             f"{shown(str(path))} holds {len(pepper)} bytes, wanted {PEPPER_BYTES}; restore it from a backup"
         )
     return pepper
-
-
-@contextmanager
-def _store_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise StoreError(
-            f"cannot keep accounts in {shown(str(folder))} ({error}); check the folder and its disk"
-        ) from None

@@ -1,17 +1,20 @@
 """Segments: the append-only, crash-safe log that collector and gateway both write. Records are opaque bytes.
 
 Every writer starts a file of its own, so writers need no lock between them; every batch is one frame (see
-`exchanges.frames`), on disk before `append` returns.
+`exchanges.frames`), on disk before `append` returns. A writer holds an advisory lock on its file, which the kernel lets
+go of when the process dies: `has_writer` tells a segment that may still grow from one that is complete.
 
 What a crash leaves: a frame that was not synced may be torn, and it is the last of its file, since the next one is only
 written after a sync. So bytes that are no frame and that no frame follows are a torn tail: passed over and reported.
 Where a frame follows them they are damage, which is an error; `salvage` then keeps what can still be read.
 
-Limits: on macOS `fsync` leaves the drive's own cache unflushed.
+Limits: on macOS `fsync` leaves the drive's own cache unflushed. Unix only; on network file systems as good as their
+locks. A child that was forked without exec shares its parent's lock.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -94,6 +97,63 @@ def segment_id(path: Path) -> bytes | None:
     if version > FORMAT_VERSION:
         raise StoreError(f"{path} has format version {version}, wanted at most {FORMAT_VERSION}; upgrade spiritsafe")
     return identity
+
+
+def has_writer(path: Path) -> bool:
+    """Whether the segment at `path` may still grow. Once False it stays False; so ask before reading it to its end.
+
+    Raises:
+        StoreError: the file cannot be read.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    try:
+        return not _locked(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    finally:
+        os.close(handle)
+
+
+def remove_segment(path: Path, kept_as: Path | None = None) -> bool:
+    """Remove the segment at `path`, or move it to `kept_as`; False where it has a writer or is gone already.
+
+    Raises:
+        StoreError: it cannot be removed.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    try:
+        if not _locked(handle, fcntl.LOCK_EX | fcntl.LOCK_NB) or not _is_still_at(path, handle):
+            return False
+        if kept_as is None:
+            path.unlink()
+        else:
+            path.replace(kept_as)
+    except OSError as error:
+        raise StoreError(f"cannot remove {path}: {error.strerror}; make its folder writable") from None
+    finally:
+        os.close(handle)
+    return True
+
+
+def _is_still_at(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(handle))
+    except FileNotFoundError:
+        return False
+
+
+def _locked(handle: int, how: int) -> bool:
+    try:
+        fcntl.flock(handle, how)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def read_frame(path: Path, offset: int) -> Frame:
@@ -249,8 +309,7 @@ class SegmentWriter:
         while handle is None:
             self._number += 1
             with suppress(FileExistsError):
-                path = segment_path(self._folder, self._number)
-                handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+                handle = _made(segment_path(self._folder, self._number))
         header = new_header()
         try:
             _write_all(handle, header)
@@ -275,6 +334,21 @@ class SegmentWriter:
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+
+
+def _made(path: Path) -> int | None:
+    """A new file, locked; None where somebody took it for an abandoned one before it was, and removed it."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle
+    except OSError:
+        os.close(handle)
+        path.unlink()
+        raise
+    os.close(handle)
+    return None
 
 
 def _write_all(handle: int, data: bytes) -> None:

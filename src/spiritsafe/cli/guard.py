@@ -1,4 +1,4 @@
-"""`spiritsafe guard`: the locked box in front of a model; so far its accounts and keys."""
+"""`spiritsafe guard`: the locked box in front of a model: the gateway, and its customers' accounts and keys."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from cyclopts import App
 
 from spiritsafe.guard.accounts import OVERLAP_S, SEGMENTS, Accounts
 
-app = App(name="guard", help="In front of your own model: who may ask.")
+app = App(name="guard", help="In front of your own model: who may ask, and what leaves it.")
+app.command("spiritsafe.cli.guard_serve:serve", name="serve")
+app.command("spiritsafe.cli.guard_serve:init", name="init")
 accounts = App(name="accounts", help="Customers, their keys and their segments.")
 app.command(accounts)
 

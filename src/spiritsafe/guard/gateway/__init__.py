@@ -1,0 +1,15 @@
+"""The gateway's data plane: bytes between customers and upstreams, each exchange checked, decided and logged once.
+
+heads      what a request's head must be; whatever could be read in two ways is refused. Pure.
+bodies     what a request's body must be. Pure.
+answers    the bytes of HTTP heads and of refusals. Pure.
+customer   one customer's connection (asyncio protocol)
+upstream   one connection to an upstream, and the pool of them (asyncio protocol)
+flow       one request from its last byte to its durable record
+pump       the answer on its way: passed on, edited, held back, put together again for the log
+journal    the log of one worker, committed in groups
+desk       what a worker knows: accounts, policy, decisions, limits, routes
+counters   numbers for /metrics, shared by the workers
+worker     one process of the data plane
+supervisor the process that starts the workers and watches over them
+"""

@@ -1,0 +1,55 @@
+"""The bytes of an answer's head, and of an answer that is the gateway's own. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from http import HTTPStatus
+
+from spiritsafe.wire.refusals import refusal_body
+
+Header = tuple[bytes, bytes]
+
+_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+
+HOP_BY_HOP = frozenset(
+    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding "
+    b"upgrade content-length".split()
+)
+"""Headers that are for one connection only. Source: RFC 9110, section 7.6.1."""
+
+OPERATORS_OWN = frozenset(
+    b"set-cookie server alt-svc strict-transport-security via x-powered-by nel report-to cf-ray openai-organization "
+    b"openai-project anthropic-organization-id".split()
+)
+"""Headers of an upstream that tell of the operator's own account there, or hold for its host only."""
+
+OPERATORS_LIMITS = (b"x-ratelimit-", b"anthropic-ratelimit-")
+"""Beginnings of headers about the operator's own limits; a customer gets those of its own account."""
+
+
+def passed_on(headers: Iterable[Header]) -> list[Header]:
+    """The headers of an upstream's answer, names in lower case, that a customer gets."""
+    return [
+        (name, value)
+        for name, value in headers
+        if name not in HOP_BY_HOP and name not in OPERATORS_OWN and not name.startswith(OPERATORS_LIMITS)
+    ]
+
+
+def head_of(status: int, headers: Iterable[Header]) -> bytes:
+    """The status line and the headers, with the empty line after them."""
+    lines = [b"HTTP/1.1 %d %b\r\n" % (status, _REASONS.get(status, b"Status"))]
+    lines += [b"%b: %b\r\n" % header for header in headers]
+    lines.append(b"\r\n")
+    return b"".join(lines)
+
+
+def refusal(
+    api: str, status: int, message: str, code: str | None, headers: Iterable[Header] = (), *, keep_alive: bool
+) -> bytes:
+    """A whole answer that says no, in the shape that the customer's client reads."""
+    body = refusal_body(api, status, message, code)
+    own = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *headers]
+    if not keep_alive:
+        own.append((b"connection", b"close"))
+    return head_of(status, own) + body

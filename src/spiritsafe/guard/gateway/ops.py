@@ -1,0 +1,126 @@
+"""/healthz, /readyz and /metrics (Prometheus text) of a whole gateway, on an address that customers do not reach."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+
+from spiritsafe.errors import InputError
+from spiritsafe.guard.gateway.counters import read_counters
+from spiritsafe.guard.settings import Settings
+
+GAUGES = {
+    "connections_open": "Customers' connections that are open.",
+    "requests_open": "Requests that are being answered.",
+    "log_waiting_bytes": "What the log has not written yet.",
+    "log_failing": "1 while the disk takes nothing.",
+    "redis_failing": "1 while Redis is not reached; limits hold for each gateway alone then.",
+    "ready": "1 while new requests are taken.",
+}
+COUNTERS = {
+    "connections": "Customers' connections.",
+    "requests": "Requests with a known key.",
+    "unauthorised": "Requests without one.",
+    "malformed": "What was not HTTP, or could be read in two ways.",
+    "records_durable": "Exchanges on disk; with the open, the waiting and the dropped ones as many as requests.",
+    "records_dropped": "Exchanges whose record the disk never took. Anything but 0 is an alarm.",
+    "bytes_in": "Bytes from customers.",
+    "tokens_in": "Tokens of prompts.",
+    "tokens_out": "Tokens of answers.",
+    "would_act": "Requests on which shadow mode would have acted.",
+    "handles_replayed": "Reasoning handles brought to where they were not issued.",
+}
+OUTCOMES = ("completed", "refused", "customer_left", "upstream_failed", "upstream_broke_off", "timed_out", "shut_down")
+ACTIONS = ("block", "challenge", "throttle", "strip", "mark")
+
+
+def metrics(path: Path, workers: int) -> str:
+    """All numbers as Prometheus reads them, added up over the workers."""
+    sums = {name: sum(values) for name, values in read_counters(path, workers)}
+    return "".join(f"{line}\n" for line in _lines(sums))
+
+
+def _lines(sums: dict[str, int]) -> Iterator[str]:
+    for name, meaning in GAUGES.items():
+        yield from _head(f"spiritsafe_{name}", "gauge", meaning)
+        yield f"spiritsafe_{name} {sums[name]}"
+    for name, meaning in COUNTERS.items():
+        yield from _head(f"spiritsafe_{name}_total", "counter", meaning)
+        yield f"spiritsafe_{name}_total {sums[name]}"
+    yield from _head("spiritsafe_outcomes_total", "counter", "Requests by how they ended.")
+    for name in OUTCOMES:
+        yield f'spiritsafe_outcomes_total{{outcome="{name}"}} {sums[name]}'
+    yield from _head("spiritsafe_decisions_total", "counter", "Requests on which a decision acted.")
+    for name in ACTIONS:
+        yield f'spiritsafe_decisions_total{{action="{name}"}} {sums["acted_" + name]}'
+
+
+def _head(name: str, kind: str, meaning: str) -> Iterator[str]:
+    yield f"# HELP {name} {meaning}"
+    yield f"# TYPE {name} {kind}"
+
+
+class Ops:
+    """Answers on the operators' address while the block lasts.
+
+    Args:
+        settings: with the address, and the number of workers.
+        counters: the workers' numbers.
+        is_ready: whether new requests are taken.
+    """
+
+    def __init__(self, settings: Settings, counters: Path, is_ready: Callable[[], bool]) -> None:
+        handler = type("Handler", (_Handler,), {"settings": settings, "counters": counters, "is_ready": is_ready})
+        try:
+            self._server = ThreadingHTTPServer((settings.ops_host, settings.ops_port), handler)
+        except OSError as error:
+            raise InputError(
+                f"cannot listen on {settings.ops_host}:{settings.ops_port}: {error.strerror}; choose another address"
+            ) from None
+        self._server.daemon_threads = True
+        self.url = f"http://{settings.ops_host}:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True, name="spiritsafe-ops")
+
+    def __enter__(self) -> Ops:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    settings: Settings
+    counters: Path
+    is_ready: Callable[[], bool]
+    protocol_version = "HTTP/1.1"
+    timeout = 10.0
+
+    def do_GET(self) -> None:
+        """Answer one of the three paths."""
+        if self.path == "/metrics":
+            self._answer(200, metrics(self.counters, self.settings.workers))
+        elif self.path == "/healthz":
+            self._answer(200, "ok\n")
+        elif self.path == "/readyz":
+            is_ready = type(self).is_ready()
+            self._answer(200 if is_ready else 503, "ready\n" if is_ready else "not ready\n")
+        else:
+            self._answer(404, "wanted /healthz, /readyz or /metrics\n")
+
+    def _answer(self, status: int, text: str) -> None:
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("content-type", "text/plain; version=0.0.4; charset=utf-8")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name that the base class gives it
+        """Say nothing: a probe every few seconds is no news."""

@@ -1,0 +1,221 @@
+"""The answer on its way: from an upstream's connection to the customer's, with a copy teed for the log.
+
+Bytes pass as they come. Where an editor has to look at them, a stream is edited event by event and a body when it is
+whole. Where the log is strict, a piece that may be the last is held until the record is on disk; when another piece
+follows, it was not the last and goes out.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from spiritsafe.guard.gateway.answers import Header, head_of, passed_on
+from spiritsafe.guard.gateway.shaping import StreamShaper, TooLong, edited_body
+from spiritsafe.guard.gateway.tee import StreamTee, Tee, WholeTee
+from spiritsafe.guard.gateway.upstream import Connection
+
+if TYPE_CHECKING:
+    from spiritsafe.guard.gateway.desk import Plan
+    from spiritsafe.guard.gateway.flow import Flow
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+class Pump:
+    """Passes one answer on; a `gateway.upstream.Sink`.
+
+    Args:
+        flow: the request that is answered; it is told how the answer ended.
+        plan: what was decided about it.
+        is_strict: whether the end waits for the record.
+
+    Attributes:
+        status: of the upstream's answer; 0 before it began.
+        first_byte_at_s: by `time.perf_counter`, when the first byte of the body came; None before.
+        moved_at_s: when the last one came.
+        tee: what the log keeps.
+        has_written: whether the customer has been sent anything.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_editor_body",
+        "_flow",
+        "_framing",
+        "_head",
+        "_held",
+        "_is_chunked",
+        "_is_paused",
+        "_is_strict",
+        "_out",
+        "_plan",
+        "_shaper",
+        "first_byte_at_s",
+        "has_written",
+        "moved_at_s",
+        "status",
+        "tee",
+    )
+
+    def __init__(self, flow: Flow, plan: Plan, *, is_strict: bool) -> None:
+        self._flow = flow
+        self._plan = plan
+        self._is_strict = is_strict
+        self._connection: Connection | None = None
+        self._head: list[Header] = []
+        self._out: list[bytes] = []
+        self._held: list[bytes] = []
+        self._is_chunked = self._is_paused = False
+        self._shaper: StreamShaper | None = None
+        self._editor_body: WholeTee | None = None
+        self.status = 0
+        self.first_byte_at_s: float | None = None
+        self.moved_at_s = time.perf_counter()
+        self.tee: Tee | None = None
+        self.has_written = False
+
+    def send(self) -> None:
+        """Send the request on its way."""
+        self._connection = self._plan.pool.send(self._plan.request, self)
+
+    # --- the sink ----------------------------------------------------------------------------------------------------
+
+    def answer_comes_over(self, connection: Connection) -> bool:
+        """The connection that the request goes out on; False where the customer has left."""
+        if self._flow.is_over:
+            return False
+        self._connection = connection
+        return True
+
+    def answer_begins(self, status: int, fields: dict[bytes, bytes], headers: list[Header], length: int | None) -> None:
+        """Choose how the body is kept and passed on, and write the head."""
+        if fields.get(b"content-encoding", b"identity").lower() != b"identity":
+            self._fail("compressed")
+            return
+        self.status = status
+        self._head = passed_on(headers)
+        surface = self._plan.surface
+        is_stream = surface.fold is not None and fields.get(b"content-type", b"").startswith(b"text/event-stream")
+        whole = WholeTee(self._plan.most_answer_bytes)
+        self.tee = StreamTee(surface.fold()) if is_stream and surface.fold is not None else whole
+        if self._plan.editor is not None and status < 300:
+            if is_stream:
+                self._shaper = StreamShaper(self._plan.editor)
+                length = None
+            else:
+                self._editor_body = whole
+        if self._is_paused:
+            self.hold_back()
+        if self._editor_body is None:
+            self._write_head(length)
+
+    def answer_data(self, data: bytes) -> None:
+        """Keep a copy and pass it on."""
+        tee = self.tee
+        if tee is None:
+            return
+        self.moved_at_s = time.perf_counter()
+        if self.first_byte_at_s is None:
+            self.first_byte_at_s = self.moved_at_s
+        tee.add(data)
+        if self._editor_body is not None:
+            return
+        if self._is_strict:
+            self._out += self._held
+            self._held = []
+        is_last = self._is_strict and tee.may_end(data)
+        try:
+            passed = data if self._shaper is None else self._shaper.feed(data)
+        except TooLong:
+            self._fail("too_large")
+            return
+        if passed:
+            (self._held if is_last else self._out).append(self._framed(passed))
+
+    def answer_flush(self) -> None:
+        """Write what has come."""
+        out = self._out
+        if out:
+            self._out = []
+            self.has_written = True
+            self._flow.customer.write(out)
+
+    def answer_ends(self) -> None:
+        """The body is whole: end it for the customer too, at once or when it is on disk."""
+        self._connection = None
+        if self._editor_body is not None and not self._edit_whole(self._editor_body):
+            return
+        if self._shaper is not None and (rest := self._shaper.rest()):
+            self._held.append(self._framed(rest))
+        if self._is_chunked:
+            self._held.append(LAST_CHUNK)
+        if not self._is_strict:
+            self.release()
+        self.answer_flush()
+        self._flow.answered()
+
+    def answer_breaks(self, why: str) -> None:
+        """There will be no more of it."""
+        self._connection = None
+        self.release()
+        self.answer_flush()
+        self._flow.broken(why)
+
+    # --- the parts ---------------------------------------------------------------------------------------------------
+
+    def release(self) -> None:
+        """Let what was held go out with the next flush."""
+        self._out += self._held
+        self._held = []
+
+    def drop(self) -> None:
+        """Let go of the upstream, in the middle of whatever it does."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.let_go()
+
+    def hold_back(self) -> None:
+        """The customer reads slowly: read no more from the upstream."""
+        self._is_paused = True
+        if self._connection is not None:
+            self._connection.transport.pause_reading()
+
+    def go_on(self) -> None:
+        """The customer reads again."""
+        self._is_paused = False
+        self.moved_at_s = time.perf_counter()
+        if self._connection is not None:
+            self._connection.transport.resume_reading()
+
+    def _write_head(self, length: int | None) -> None:
+        flow = self._flow
+        framing: list[Header] = []
+        if length is not None:
+            framing.append((b"content-length", b"%d" % length))
+        elif flow.head.is_versioned:
+            self._is_chunked = True
+            framing.append((b"transfer-encoding", b"chunked"))
+        else:
+            flow.keep_alive = False
+        framing.append((b"connection", b"keep-alive" if flow.keep_alive else b"close"))
+        self._out.append(head_of(self.status, [*self._head, *flow.own_headers(), *framing]))
+
+    def _framed(self, data: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data
+
+    def _edit_whole(self, whole: WholeTee) -> bool:
+        """Write head and body of an answer that was read whole; False where it was too long for that."""
+        if whole.is_cut:
+            self._fail("too_large")
+            return False
+        assert self._plan.editor is not None
+        body = edited_body(self._plan.editor, whole.body())
+        self._write_head(len(body))
+        self._held.append(body)
+        return True
+
+    def _fail(self, why: str) -> None:
+        self.drop()
+        self.tee = None
+        self._flow.broken(why)

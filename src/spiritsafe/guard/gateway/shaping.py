@@ -1,0 +1,99 @@
+"""Answers that must not pass as they are: an editor is applied to the body, or to each event of a stream.
+
+What the editor does not change goes on as the bytes that came; of a changed event only its data is written anew.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from spiritsafe.guard.hygiene import Editor
+
+MOST_EVENT_BYTES = 8 << 20
+"""An event that is longer ends the answer: what cannot be looked at does not pass."""
+
+
+class TooLong(Exception):
+    """An event is longer than what can be looked at."""
+
+
+def edited_body(editor: Editor, body: bytes) -> bytes:
+    """`body` after the editor; a body that is no JSON object has nothing to edit."""
+    if not editor.concerns(body):
+        return body
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body
+    return orjson.dumps(data) if isinstance(data, dict) and editor.edit(data) else body
+
+
+class StreamShaper:
+    """Applies an editor to a stream, event by event; an event leaves when it is whole."""
+
+    def __init__(self, editor: Editor) -> None:
+        self._editor = editor
+        self._pending = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """What of the stream may leave now.
+
+        Raises:
+            TooLong: an event has no end.
+        """
+        pending = self._pending + data
+        end = _end_of_events(pending)
+        if end == 0 and len(pending) > MOST_EVENT_BYTES:
+            raise TooLong
+        self._pending = pending[end:]
+        whole = pending[:end]
+        return b"".join(map(self._edited, _events(whole))) if whole and self._editor.concerns(whole) else whole
+
+    def rest(self) -> bytes:
+        """What is left at the end of the stream: an event without its empty line, looked at like the others."""
+        pending, self._pending = self._pending, b""
+        return self._edited(pending) if pending else b""
+
+    def _edited(self, event: bytes) -> bytes:
+        """One event, with the ones that must come before it."""
+        lines = event.splitlines(keepends=True)
+        data = b"\n".join(line.rstrip(b"\r\n")[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
+        try:
+            value = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            return event
+        if not isinstance(value, dict):
+            return event
+        is_changed = self._editor.edit_event(value)
+        ahead = b"".join(_written(one, lines) for one in self._editor.take_ahead())
+        return ahead + (_written(value, lines) if is_changed else event)
+
+
+def _end_of_events(data: bytes) -> int:
+    """Where the last whole event of `data` ends; 0 where none does."""
+    return max(
+        (at + len(end) for end in (b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n") if (at := data.rfind(end)) >= 0), default=0
+    )
+
+
+def _events(data: bytes) -> list[bytes]:
+    """The events of `data`, each with the empty line that ends it."""
+    events: list[bytes] = []
+    lines: list[bytes] = []
+    for line in data.splitlines(keepends=True):
+        lines.append(line)
+        if not line.strip(b"\r\n"):
+            events.append(b"".join(lines))
+            lines = []
+    return [*events, b"".join(lines)] if lines else events
+
+
+def _written(value: dict[str, Any], lines: list[bytes]) -> bytes:
+    """The event with other data: its other lines stay, but for a name that the data contradicts."""
+    kept = [line for line in lines if not line.startswith(b"data:") and line.strip(b"\r\n")]
+    kind = value.get("type")
+    if isinstance(kind, str):
+        kept = [b"event: %b\n" % kind.encode() if line.startswith(b"event:") else line for line in kept]
+    return b"".join([*kept, b"data: ", orjson.dumps(value), b"\n\n"])

@@ -1,0 +1,153 @@
+"""What the log keeps of an answer while it passes by: the body, or the stream put together again."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import orjson
+
+from spiritsafe.exchanges.record import Usage
+from spiritsafe.wire.folding import Fold
+
+FOLD_BYTES = 16 << 10
+"""A stream is put together in pieces of this size: a piece costs less than its events one by one."""
+
+ENDS = (b"[DONE]", b"message_stop", b"response.completed", b"response.incomplete", b"response.failed")
+"""What the last event of a stream holds, in one dialect or another."""
+
+
+class Tee(Protocol):
+    """Keeps what passes by."""
+
+    def add(self, data: bytes) -> None:
+        """A piece of the body."""
+        ...
+
+    def response(self) -> bytes | None:
+        """The body as JSON; None where it is none, then `text` has it."""
+        ...
+
+    def text(self) -> str | None:
+        """The body where it is no JSON, or its beginning where it was too long."""
+        ...
+
+    def tokens(self) -> tuple[int, int] | None:
+        """(input, output) tokens as the upstream counted them; None where it did not say."""
+        ...
+
+    def may_end(self, data: bytes) -> bool:
+        """Whether `data`, the last piece added, may be the end of the answer."""
+        ...
+
+
+class WholeTee:
+    """Keeps a body that comes whole, up to `most_bytes`."""
+
+    __slots__ = ("_is_cut", "_most_bytes", "_parts", "_size")
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._is_cut = False
+
+    def add(self, data: bytes) -> None:
+        """Keep it, if there is room."""
+        if self._size + len(data) > self._most_bytes:
+            self._is_cut = True
+        else:
+            self._size += len(data)
+            self._parts.append(data)
+
+    def body(self) -> bytes:
+        """All that was kept."""
+        if len(self._parts) > 1:
+            self._parts = [b"".join(self._parts)]
+        return self._parts[0] if self._parts else b""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there was more than there was room for."""
+        return self._is_cut
+
+    def response(self) -> bytes | None:
+        """The body, if it is JSON."""
+        body = self.body()
+        if self._is_cut or not body:
+            return None
+        try:
+            orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return None
+        return body
+
+    def text(self) -> str | None:
+        """The body as text; what is no UTF-8 in it is replaced."""
+        return self.body()[: 64 << 10].decode("utf-8", "replace")
+
+    def tokens(self) -> tuple[int, int] | None:
+        """What the body's `usage` says."""
+        try:
+            usage = orjson.loads(self.body())["usage"]
+            counted = (
+                usage.get("prompt_tokens", usage.get("input_tokens")),
+                usage.get("completion_tokens", usage.get("output_tokens", 0)),
+            )
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+            return None
+        return _pair(*counted)
+
+    def may_end(self, data: bytes) -> bool:
+        """Any piece may be the last."""
+        return True
+
+
+class StreamTee:
+    """Puts a stream together with `fold`."""
+
+    __slots__ = ("_fold", "_last", "_parts", "_size")
+
+    def __init__(self, fold: Fold) -> None:
+        self._fold = fold
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._last = b""
+
+    def add(self, data: bytes) -> None:
+        """Keep it until there is enough to fold."""
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size >= FOLD_BYTES:
+            self._fold_now()
+
+    def _fold_now(self) -> None:
+        if self._parts:
+            self._fold.feed(b"".join(self._parts))
+            self._parts.clear()
+            self._size = 0
+
+    def response(self) -> bytes | None:
+        """The body that the same request had got without a stream, as far as it came."""
+        self._fold_now()
+        return self._fold.body()
+
+    def text(self) -> str | None:
+        """A stream that is folded has no other form."""
+        return None
+
+    def tokens(self) -> tuple[int, int] | None:
+        """What the stream said last."""
+        self._fold_now()
+        usage: Usage = self._fold.usage()
+        return _pair(usage.input_tokens, usage.output_tokens)
+
+    def may_end(self, data: bytes) -> bool:
+        """Whether the last event may be in it; it may have begun in the piece before."""
+        seen, self._last = self._last + data, data[-32:]
+        return any(end in seen for end in ENDS)
+
+
+def _pair(read: object, written: object) -> tuple[int, int] | None:
+    if isinstance(read, int) and isinstance(written, int) and read >= 0 and written >= 0:
+        return read, written
+    return None

@@ -213,6 +213,30 @@ def test_a_change_is_seen_by_whoever_else_has_the_file_open(rulings: Rulings, cl
         assert other.changes() == seen
 
 
+def test_a_copy_that_follows_what_is_new_is_the_same_as_a_new_one(rulings: Rulings, clock: Clock) -> None:
+    rulings.add_policy("a", ENFORCE)
+    copy: dict[str, Decision] = {}
+    seen = rulings.changes()
+
+    def follow() -> int:
+        nonlocal copy, seen
+        news, seen = rulings.standing_since(seen), rulings.changes()
+        copy = {name: one for name, one in (copy | news).items() if one is not None}
+        assert copy == rulings.standing(clock.now_s)
+        return len(news)
+
+    rulings.add_evidence([found(clock, 1000), found(clock, 1000, "globex")])
+    assert follow() == 2
+    rulings.rule("acme", "allow", "r", "jo", clock.now_s + 1)
+    assert (follow(), follow()) == (1, 0)
+    clock.now_s += 1
+    rulings.settle()
+    assert follow() == 1
+    assert sorted(copy) == ["acme", "globex"]
+    rulings.add_policy("b", Policy("shadow", SEGMENTS, RULES))
+    assert follow() == 2
+
+
 def test_what_fails_half_way_leaves_nothing(rulings: Rulings, clock: Clock, tmp_path: Path) -> None:
     rulings.add_policy("a", ENFORCE)
     with sqlite3.connect(tmp_path / "guard.sqlite") as db:

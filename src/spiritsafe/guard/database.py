@@ -36,8 +36,10 @@ create table if not exists rulings (account text not null, action text not null,
 create index if not exists rulings_of on rulings (account);
 create table if not exists decisions (id text not null, account text not null, segment text not null,
   action text not null, reasons text not null, by text not null, at real not null, expires_at real,
-  shadow integer not null, made_at real not null, ended_at real, primary key (id, account)) strict;
+  shadow integer not null, made_at real not null, ended_at real, change integer not null,
+  primary key (id, account)) strict;
 create index if not exists decisions_in_force on decisions (account) where ended_at is null;
+create index if not exists decisions_by_change on decisions (change) where ended_at is null;
 """
 
 

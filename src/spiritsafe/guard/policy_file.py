@@ -46,6 +46,7 @@ class SegmentTable(Section):
     refuse_logit_bias_with_logprobs: bool = False
     reasoning: Literal["raw", "summarised", "withheld"] = "raw"
     strip_logprobs: bool = False
+    bind_handles: bool = False
     retention: Literal["raw", "redacted", "features"] = "raw"
     days: Amount = 30.0
 
@@ -193,6 +194,7 @@ max_n = 8                                 # answers to one request
 refuse_logit_bias_with_logprobs = true    # together they give away the last layer of a model
 reasoning = "raw"                         # or "summarised", "withheld"
 strip_logprobs = false                    # true: no log-probabilities at all
+bind_handles = false                      # true: thinking continues only in the account, session and model it is of
 retention = "raw"                         # what the log keeps: "raw", "redacted" or "features"
 days = 30                                 # and for how long
 

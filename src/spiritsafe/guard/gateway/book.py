@@ -42,6 +42,10 @@ class Book:
         self._by_digest: dict[bytes, Known] = {}
         self.refresh()
 
+    def secret_for(self, purpose: bytes) -> bytes:
+        """A secret of this deployment for one purpose, 32 bytes."""
+        return digest_of(self._pepper, purpose)
+
     def refresh(self) -> bool:
         """Read the accounts again if something has changed; says whether it had."""
         changes = self._accounts.changes()

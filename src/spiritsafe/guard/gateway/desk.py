@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -18,11 +18,14 @@ from spiritsafe.guard.gateway.answers import Header, head_of
 from spiritsafe.guard.gateway.bodies import loaded_object
 from spiritsafe.guard.gateway.book import Book, Known
 from spiritsafe.guard.gateway.counters import Counters
+from spiritsafe.guard.gateway.edits import Edits, edits_for
 from spiritsafe.guard.gateway.heads import BadRequest, Head
 from spiritsafe.guard.gateway.journal import Entry, Journal
 from spiritsafe.guard.gateway.routes import Route, Routes
 from spiritsafe.guard.gateway.upstream import Pool
-from spiritsafe.guard.hygiene import Editor, editor_for, refusal_of
+from spiritsafe.guard.handles import SURFACES as HANDLE_SURFACES
+from spiritsafe.guard.handles import Handles, Replayed, session_of
+from spiritsafe.guard.hygiene import editor_for, refusal_of
 from spiritsafe.guard.limits import Limits, Meter, Refused, headers_of
 from spiritsafe.guard.policy import Decision, Policy
 from spiritsafe.guard.settings import Bounds, ClientSettings, LogSettings
@@ -46,14 +49,14 @@ class Plan:
         surface: what it asks for.
         route: the upstream.
         request: the bytes to send there.
-        editor: what must be changed in the answer; None if it may pass untouched.
+        edits: what must be changed in the answer; None if it may pass untouched.
         most_answer_bytes: of an answer that is kept or edited whole.
     """
 
     surface: Surface
     route: Route
     request: bytes
-    editor: Editor | None
+    edits: Edits | None
     most_answer_bytes: int
 
     @property
@@ -85,6 +88,7 @@ class Desk:
         bounds: Bounds,
         log: LogSettings,
         client: ClientSettings,
+        summarise: Callable[[str], str] | None = None,
     ) -> None:
         self.book = book
         self.routes = routes
@@ -101,6 +105,8 @@ class Desk:
         self.most_body_bytes = int(bounds.body_mb * (1 << 20))
         self._most_answer_bytes = int(bounds.answer_mb * (1 << 20))
         self._client = client
+        self._summarise = summarise
+        self._handle_secret = book.secret_for(b"reasoning handles")
         self._ids = count()
         self._id_start = os.urandom(10).hex()
 
@@ -193,15 +199,38 @@ class Desk:
         why = refusal_of(segment.hygiene, surface.name, data)
         if why is not None:
             raise BadRequest(400, why, "not_offered")
+        handles = self._handles(account, surface, model, data)
+        sent = self._unbound(handles, body, data, entry)
         route = self.routes.route(surface.api, model)
         if route is None:
             raise BadRequest(404, f"the model {model!r} is not offered here", "model_not_found")
         entry.received["upstream"] = route.name
         self._admit(account, segment.limits, self.policy.throttle if action == "throttle" else 1.0, entry)
         mark = ((MARK, decision.id.encode()),) if action == "mark" and decision is not None else ()
-        request = route.rendered(head, surface, body, mark)
-        editor = editor_for(segment.hygiene, surface.name, action, asked)
-        return Plan(surface, route, request, editor, self._most_answer_bytes)
+        request = route.rendered(head, surface, sent, mark)
+        editor = editor_for(segment.hygiene, surface.name, action, asked, summarise=self._summarise)
+        return Plan(surface, route, request, edits_for(editor, handles), self._most_answer_bytes)
+
+    def _handles(self, account: Known, surface: Surface, model: str, data: dict[str, Any]) -> Handles | None:
+        """What binds the reasoning handles of this exchange to its account, conversation and model."""
+        if surface.name not in HANDLE_SURFACES or not self.policy.segments[account.segment].hygiene.bind_handles:
+            return None
+        return Handles(self._handle_secret, account.name, session_of(surface.name, data), model)
+
+    def _unbound(self, handles: Handles | None, body: bytes, data: dict[str, Any], entry: Entry) -> bytes:
+        """The body for the upstream, with the handles that it knows.
+
+        Raises:
+            BadRequest: a handle was issued to another account, in another conversation or with another model.
+        """
+        if handles is None:
+            return body
+        try:
+            return handles.unwrap_in(body, data)
+        except Replayed as replayed:
+            entry.received["replayed"] = replayed.kind
+            self.counters.now["handles_replayed"] += 1
+            raise BadRequest(400, str(replayed), "reasoning_handle_refused") from None
 
     def _standing(self, account: Known, entry: Entry) -> Decision | None:
         decision = self.standings.get(account.name)

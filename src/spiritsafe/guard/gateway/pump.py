@@ -1,6 +1,6 @@
 """The answer on its way: from an upstream's connection to the customer's, with a copy teed for the log.
 
-Bytes pass as they come. Where an editor has to look at them, a stream is edited event by event and a body when it is
+Bytes pass as they come. Where they have to be edited, a stream is edited event by event and a body when it is
 whole. Where the log is strict, a piece that may be the last is held until the record is on disk; when another piece
 follows, it was not the last and goes out.
 """
@@ -99,9 +99,9 @@ class Pump:
         is_stream = surface.fold is not None and fields.get(b"content-type", b"").startswith(b"text/event-stream")
         whole = WholeTee(self._plan.most_answer_bytes)
         self.tee = StreamTee(surface.fold()) if is_stream and surface.fold is not None else whole
-        if self._plan.editor is not None and status < 300:
+        if self._plan.edits is not None and status < 300:
             if is_stream:
-                self._shaper = StreamShaper(self._plan.editor)
+                self._shaper = StreamShaper(self._plan.edits)
                 length = None
             else:
                 self._editor_body = whole
@@ -209,8 +209,8 @@ class Pump:
         if whole.is_cut:
             self._fail("too_large")
             return False
-        assert self._plan.editor is not None
-        body = edited_body(self._plan.editor, whole.body())
+        assert self._plan.edits is not None
+        body = edited_body(self._plan.edits, whole.body())
         self._write_head(len(body))
         self._held.append(body)
         return True

@@ -1,6 +1,6 @@
-"""Answers that must not pass as they are: an editor is applied to the body, or to each event of a stream.
+"""Answers that must not pass as they are: edits are applied to the body, or to each event of a stream.
 
-What the editor does not change goes on as the bytes that came; of a changed event only its data is written anew.
+What they do not change goes on as the bytes that came; of a changed event only its data is written anew.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from spiritsafe.guard.hygiene import Editor
+from spiritsafe.guard.gateway.edits import Edits
 
 MOST_EVENT_BYTES = 8 << 20
 """An event that is longer ends the answer: what cannot be looked at does not pass."""
@@ -19,22 +19,22 @@ class TooLong(Exception):
     """An event is longer than what can be looked at."""
 
 
-def edited_body(editor: Editor, body: bytes) -> bytes:
-    """`body` after the editor; a body that is no JSON object has nothing to edit."""
-    if not editor.concerns(body):
+def edited_body(edits: Edits, body: bytes) -> bytes:
+    """`body` after the edits; a body that is no JSON object has nothing to edit."""
+    if not edits.concerns(body):
         return body
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError:
         return body
-    return orjson.dumps(data) if isinstance(data, dict) and editor.edit(data) else body
+    return orjson.dumps(data) if isinstance(data, dict) and edits.edit(data) else body
 
 
 class StreamShaper:
-    """Applies an editor to a stream, event by event; an event leaves when it is whole."""
+    """Applies edits to a stream, event by event; an event leaves when it is whole."""
 
-    def __init__(self, editor: Editor) -> None:
-        self._editor = editor
+    def __init__(self, edits: Edits) -> None:
+        self._edits = edits
         self._pending = b""
 
     def feed(self, data: bytes) -> bytes:
@@ -49,7 +49,7 @@ class StreamShaper:
             raise TooLong
         self._pending = pending[end:]
         whole = pending[:end]
-        return b"".join(map(self._edited, _events(whole))) if whole and self._editor.concerns(whole) else whole
+        return b"".join(map(self._edited, _events(whole))) if whole and self._edits.concerns(whole) else whole
 
     def rest(self) -> bytes:
         """What is left at the end of the stream: an event without its empty line, looked at like the others."""
@@ -66,8 +66,8 @@ class StreamShaper:
             return event
         if not isinstance(value, dict):
             return event
-        is_changed = self._editor.edit_event(value)
-        ahead = b"".join(_written(one, lines) for one in self._editor.take_ahead())
+        is_changed = self._edits.edit_event(value)
+        ahead = b"".join(_written(one, lines) for one in self._edits.take_ahead())
         return ahead + (_written(value, lines) if is_changed else event)
 
 

@@ -171,6 +171,13 @@ def test_deltas_of_a_block_whose_start_was_missed_make_one() -> None:
     ]
 
 
+def test_what_comes_after_the_end_is_not_read() -> None:
+    late = named_events(delta(0, "text_delta", text="late"))
+
+    for pieces in ((PLAIN + late,), (PLAIN, late)):
+        assert body_of(AnthropicFold, *pieces) == body_of(AnthropicFold, PLAIN)
+
+
 def test_what_is_no_event_is_counted_and_passed_over() -> None:
     junk = b'data: {broken\n\ndata: []\n\ndata: {}\n\nevent: x\ndata: {"type": 5}\n\n: ping\n\nevent: alone\n\n'
     fold = folded(AnthropicFold, junk + PLAIN)

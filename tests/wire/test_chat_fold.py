@@ -213,11 +213,26 @@ def test_what_is_no_chunk_is_counted_and_passed_over() -> None:
     assert orjson.loads(fold.body()) == body_of(ChatFold, PLAIN)
 
 
+def test_two_objects_in_one_event_are_none() -> None:
+    pair = b'data: {"choices": []},{"choices": []}\n\n'
+
+    assert folded(ChatFold, pair).unreadable == 1
+    assert folded(ChatFold, pair + data_events(chunk(), done=False)).unreadable == 1
+
+
+def test_a_null_takes_nothing_back() -> None:
+    choice = body_of(ChatFold, data_events(chunk({"role": "assistant"}, finish_reason="stop"), chunk({"role": None})))[
+        "choices"
+    ][0]
+
+    assert (choice["finish_reason"], choice["message"]) == ("stop", {"role": "assistant", "content": None})
+
+
 def test_what_comes_after_the_end_is_not_read() -> None:
     expected = body_of(ChatFold, PLAIN)
 
     assert body_of(ChatFold, PLAIN + PLAIN) == expected
-    assert body_of(ChatFold, PLAIN, PLAIN) == expected
+    assert body_of(ChatFold, PLAIN, data_events(chunk({"content": "late"}), done=False)) == expected
 
 
 def test_what_is_nested_too_deeply_to_be_written_becomes_null() -> None:

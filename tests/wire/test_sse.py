@@ -29,11 +29,13 @@ def test_events_are_split_at_blank_lines_and_their_data_lines_joined() -> None:
 
 
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
-@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf", b"\xef\xbb\xbfdata: one\n\n"])
 def test_a_stream_cut_at_any_offset_has_the_same_events(line_end: bytes, start: bytes) -> None:
-    stream = start + STREAM.replace(b"\n", line_end)
+    stream = (start + STREAM).replace(b"\n", line_end)
 
-    assert all(data_in(*pieces) == DATA for pieces in cuts(stream))
+    data = ([b"one"] if b"one" in start else []) + DATA
+
+    assert all(data_in(*pieces) == data for pieces in cuts(stream))
 
 
 lines = st.sampled_from(

@@ -17,6 +17,7 @@ from spiritsafe.wire.chat_logprobs import packed_logprobs
 from spiritsafe.wire.embeddings import turns_of
 from spiritsafe.wire.folding import Lists, Text
 from spiritsafe.wire.shapes import amount_of, count_of, dict_of, list_of, load_object, text_of, whole_of
+from spiritsafe.wire.think import split_think
 from spiritsafe.wire.turns import read_object, stops_of
 
 _KNOWN: Final = ("model", "prompt", "temperature", "top_p", "max_tokens", "seed", "stop", "logprobs")
@@ -47,14 +48,16 @@ class CompletionsReader:
         data = load_object(body, "a completion")
         choice = first_choice(data)
         usage = dict_of(data.get("usage"))
+        text, reasoning = split_think(text_of(choice.get("text")) or "")
         return Answer(
-            text_of(choice.get("text")) or "",
-            finish_reason=finish_reason_of(choice),
-            usage=usage_of(usage),
-            version=text_of(data.get("model")),
-            fingerprint=text_of(data.get("system_fingerprint")),
-            dollars=amount_of(usage.get("cost")),
-            logprobs=_logprobs(dict_of(choice.get("logprobs"))),
+            text,
+            reasoning,
+            finish_reason_of(choice),
+            usage_of(usage),
+            text_of(data.get("model")),
+            text_of(data.get("system_fingerprint")),
+            amount_of(usage.get("cost")),
+            _logprobs(dict_of(choice.get("logprobs"))),
         )
 
 

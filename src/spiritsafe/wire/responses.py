@@ -2,7 +2,8 @@
 
 Turns are sent as items of `input`, system turns among them (`wire.responses_items`). Of the sampling only known fields
 are sent; `extra_body` of the endpoint comes after them and wins, and `Sampling.other` comes last and wins over both.
-The format has no seed; it is refused, not left out. OpenAI itself takes no `stop` here and answers 400 to it.
+The format has no seed; it is refused, not left out. OpenAI's own list of parameters has no `stop` either; it is sent,
+so that an upstream that does not know it can say so.
 
 Source: OpenAI API reference, "Responses", as of the types in openai-python 3.57.
 """
@@ -23,6 +24,7 @@ from spiritsafe.wire.chat_logprobs import packed_logprobs
 from spiritsafe.wire.responses_items import items_of, read_turns
 from spiritsafe.wire.shapes import amount_of, count_of, dict_of, list_of, load_object, malformed, text_of
 from spiritsafe.wire.status import complaint_in, complaint_of, upstream_error
+from spiritsafe.wire.think import split_think
 from spiritsafe.wire.turns import read_object, reject_reserved, stops_of
 
 SAMPLING_FIELDS: Final = ("temperature", "top_p", "max_output_tokens", "stop", "top_logprobs", "include")
@@ -78,10 +80,14 @@ class ResponsesDialect:
         items = [dict_of(item) for item in data["output"]]
         parts = list(_parts(items))
         is_refusal = any(part.get("type") == "refusal" for part in parts)
-        text = _joined(parts, "refusal", "refusal") if is_refusal else _joined(parts, "output_text", "text")
+        text, reasoning = _joined(parts, "output_text", "text"), _reasoning(items)
+        if is_refusal:
+            text = _joined(parts, "refusal", "refusal")
+        elif reasoning is None:
+            text, reasoning = split_think(text)
         return Answer(
             text,
-            _reasoning(items),
+            reasoning,
             "refusal" if is_refusal else _finish_reason(data, items),
             usage_of(dict_of(data.get("usage"))),
             text_of(data.get("model")),

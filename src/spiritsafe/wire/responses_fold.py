@@ -33,7 +33,7 @@ class _Place(NamedTuple):
 
 
 _MESSAGE: Final[Mapping[str, Any]] = {"type": "message", "role": "assistant"}
-_THINKING: Final[Mapping[str, Any]] = {"type": "reasoning", "summary": ()}
+_THINKING: Final[Mapping[str, Any]] = {"type": "reasoning", "summary": []}
 _PLACES: Final = {
     "response.output_text.delta": _Place("content", "content_index", "text", {"type": "output_text"}, _MESSAGE),
     "response.refusal.delta": _Place("content", "content_index", "refusal", {"type": "refusal"}, _MESSAGE),

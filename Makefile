@@ -1,5 +1,5 @@
 # Every target sets up what it needs in .venv; nothing has to be installed by hand.
-#   make demo        distil the embedded teacher into a small student; report in runs/demo/
+#   make demo        distil the embedded teacher through the gateway into a small student; report in runs/demo/
 #   make test        lint, types, import contracts, tests (under ten minutes on two cores)
 #   make test-slow   the tests that need the embedded model or minutes
 #   make bench       the benchmarks in their short form; half an hour, peers installed included
@@ -14,7 +14,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 .PHONY: demo test test-slow bench format clean
 
 demo: $(VENV)/.demo
-	$(BIN)/spiritsafe distil run demo --out runs/demo
+	$(BIN)/spiritsafe demo --out runs/demo
 
 test: $(VENV)/.dev
 	$(BIN)/ruff check

@@ -37,14 +37,14 @@ EVERYTHING = Options()
 
 
 def _sitting(name: str, options: Options) -> Sitting:
-    recipe = _recipe(name)
+    recipe = recipe_named(name)
     out = options.out or Path("runs") / recipe.name
     ledger = options.ledger or out.parent / "ledger"
     first = os.environ.get("RANK", "0") == "0"  # torchrun sets it
     return Sitting(recipe, name, RunFolder(out), ledger, options.again, lambda line: print(line, flush=True), first)
 
 
-def _recipe(name: str) -> Recipe:
+def recipe_named(name: str) -> Recipe:
     """The recipe at the path `name`, else the one of that name in the package."""
     packaged = files("spiritsafe") / "recipes" / f"{name}.toml"
     if not Path(name).exists() and packaged.is_file():

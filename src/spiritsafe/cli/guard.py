@@ -6,15 +6,17 @@ from pathlib import Path
 
 from cyclopts import App
 
+from spiritsafe.cli.guard_folder import HERE
 from spiritsafe.guard.accounts import OVERLAP_S, SEGMENTS, Accounts
 
 app = App(name="guard", help="In front of your own model: who may ask, and what leaves it.")
 app.command("spiritsafe.cli.guard_serve:serve", name="serve")
 app.command("spiritsafe.cli.guard_serve:init", name="init")
+app.command("spiritsafe.cli.guard_policy:app", name="policy")
+app.command("spiritsafe.cli.guard_policy:rule", name="rule")
+app.command("spiritsafe.cli.guard_policy:decisions", name="decisions")
 accounts = App(name="accounts", help="Customers, their keys and their segments.")
 app.command(accounts)
-
-HERE = Path("guard")
 
 
 @accounts.command

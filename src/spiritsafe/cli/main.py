@@ -18,6 +18,7 @@ app = App(
     help="What flows out of a language model through its API.",
     version=spiritsafe.__version__,
 )
+app.command("spiritsafe.cli.demo:demo", name="demo")
 app.command("spiritsafe.cli.distil:app", name="distil")
 app.command("spiritsafe.cli.models:app", name="models")
 app.command("spiritsafe.cli.serve:serve", name="serve")

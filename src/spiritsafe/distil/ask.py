@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,9 @@ from spiritsafe.models.base import Model
 from spiritsafe.models.endpoints import endpoint_for
 
 EMBEDDED = "embedded"
+
+AtHand = Callable[[Recipe, Callable[[str], None]], AbstractContextManager[Recipe]]
+"""Makes a recipe's teacher answer while a block lasts, and gives the recipe that reaches it."""
 
 
 @contextmanager

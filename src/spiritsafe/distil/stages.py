@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from spiritsafe.distil.ask import ask_all, ask_all_by_batch, expanded, expanding, teacher_at_hand
+from spiritsafe.distil.ask import AtHand, ask_all, ask_all_by_batch, expanded, expanding, teacher_at_hand
 from spiritsafe.distil.collected import write_collected
 from spiritsafe.distil.plan import Plan, plan
 from spiritsafe.distil.progress import shown_on
@@ -41,6 +41,7 @@ class Sitting:
         again: do the stage although it is up to date.
         say: takes a line for the user.
         first: whether this process writes what all of them know, of several that work on one stage (torchrun).
+        at_hand: makes the teacher answer for as long as it is asked, and gives the recipe that reaches it.
     """
 
     recipe: Recipe
@@ -50,6 +51,7 @@ class Sitting:
     again: bool
     say: Callable[[str], None]
     first: bool = True
+    at_hand: AtHand = teacher_at_hand
 
 
 def do(stage: str, sitting: Sitting) -> None:
@@ -181,7 +183,7 @@ def _collect(sitting: Sitting) -> None:
     _worth_paying_for(sitting.recipe)
     tally = Tally()
     began_s = time.monotonic()
-    with Ledger.open(sitting.ledger) as ledger, teacher_at_hand(sitting.recipe, sitting.say) as recipe:
+    with Ledger.open(sitting.ledger) as ledger, sitting.at_hand(sitting.recipe, sitting.say) as recipe:
         training, held_out = _streams(recipe, load_prompts(recipe.prompts, ask=expanding(recipe, ledger)))
         counts = [write_lines(path, map(prompt_to_json, stream)) for path, stream in _written(run, training, held_out)]
         total = sum(counts) * recipe.teacher.samples

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from spiritsafe.errors import InputError, SpiritSafeError, StoreError
@@ -124,6 +125,11 @@ class Gateway:
         self._say = say
         self._folder = GuardFolder(settings.folder)
         self._compacted_s = time.monotonic()
+        self._buckets = settings.log.buckets
+        self._compact_s = settings.log.compact_s
+        if self._compact_s and find_spec("pyarrow") is None:
+            self._compact_s = 0.0
+            say("the log stays in its segments: making Parquet of it needs  pip install 'spiritsafe[parquet]'")
         self._compactor: subprocess.Popen[bytes] | None = None
         scheme = "https" if settings.certificate else "http"
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -166,7 +172,7 @@ class Gateway:
         self._compact(now_s)
 
     def _compact(self, now_s: float) -> None:
-        every_s = self.settings.log.compact_s
+        every_s = self._compact_s
         running = self._compactor
         if running is not None and running.poll() is not None:
             self._compactor = None
@@ -175,7 +181,7 @@ class Gateway:
         if every_s and self._compactor is None and now_s - self._compacted_s >= every_s:
             self._compacted_s = now_s
             self._compactor = subprocess.Popen(
-                [sys.executable, "-m", "spiritsafe.guard.log.compact", str(self._folder.path)],
+                [sys.executable, "-m", "spiritsafe.guard.log.compact", str(self._folder.path), str(self._buckets)],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )

@@ -13,9 +13,14 @@ from spiritsafe.cli.main import app
 from spiritsafe.distil.curators import CURATORS
 from spiritsafe.distil.losses import LOSSES
 from spiritsafe.distil.prompts import SOURCES
+from spiritsafe.guard.policy_file import RuleTable, SegmentTable
+from spiritsafe.guard.settings_file import SECTIONS, File
 from spiritsafe.models.embedded import rows as embedded_rows
 from spiritsafe.models.endpoints import ENDPOINTS
 from spiritsafe.wire import DIALECTS
+
+GUARD_TABLES = [one for one in SECTIONS if one is not File]
+"""The tables of guard.toml; the page names each by its heading."""
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -47,7 +52,9 @@ def test_the_recipe_page_is_what_its_script_writes() -> None:
         ("dialects.md", [one.name for one in DIALECTS]),
         ("endpoints.md", [one.name for one in ENDPOINTS]),
         ("models.md", [one.name for one in embedded_rows()]),
+        ("guard-file.md", [name for one in GUARD_TABLES for name in one.model_fields]),
         ("losses.md", [one.name for one in LOSSES]),
+        ("policy-file.md", [*SegmentTable.model_fields, *RuleTable.model_fields, "mode", "throttle"]),
         ("prompts.md", [kind for section, _ in SOURCES for kind in get_args(section.model_fields["kind"].annotation)]),
     ],
 )

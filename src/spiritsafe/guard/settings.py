@@ -122,6 +122,7 @@ class Settings:
         policy: the path of policy.toml.
         upstreams: what stands behind, asked in this order.
         certificate, private_key: paths of PEM files, for TLS; empty for plain HTTP.
+        summarise: "module:function" that makes a summary of thinking, for segments where it is summarised; else "".
         redis_url: where several gateways share limits and decisions; empty for one alone.
     """
 
@@ -138,6 +139,7 @@ class Settings:
     client: ClientSettings = field(default_factory=ClientSettings)
     certificate: str = ""
     private_key: str = ""
+    summarise: str = ""
     redis_url: str = ""
 
     @property

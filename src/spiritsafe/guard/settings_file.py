@@ -118,6 +118,12 @@ class BoundsTable(Section):
     connections: int = Field(default=8192, ge=1)
 
 
+class Reasoning(Section):
+    """`[reasoning]`: how thinking is summarised."""
+
+    summarise: str = Field(default="", pattern=r"^$|^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+
+
 class Client(Section):
     """`[client]`: facts that a proxy in front passes in headers."""
 
@@ -134,6 +140,7 @@ class File(Section):
     upstream: list[Upstream] = Field(min_length=1)
     log: Log = Log()
     bounds: BoundsTable = BoundsTable()
+    reasoning: Reasoning = Reasoning()
     client: Client = Client()
     redis_url: str = ""
 
@@ -146,7 +153,7 @@ class File(Section):
         return upstreams
 
 
-SECTIONS = (File, Listen, Ops, Data, Upstream, Log, BoundsTable, Client)
+SECTIONS = (File, Listen, Ops, Data, Upstream, Log, BoundsTable, Reasoning, Client)
 
 
 def read_settings(path: Path) -> Settings:
@@ -186,6 +193,7 @@ def _settings(file: File, folder: Path) -> Settings:
         ),
         certificate=_path(folder, file.listen.certificate),
         private_key=_path(folder, file.listen.private_key),
+        summarise=file.reasoning.summarise,
         redis_url=file.redis_url,
     )
 
@@ -263,6 +271,10 @@ body_mb = 32                     # of a request
 first_byte_s = 600               # until a model begins to answer
 stall_s = 120                    # without a byte, once it has begun
 drain_s = 30                     # for answers to finish when the gateway is stopped
+
+# Makes a summary of thinking for segments whose reasoning is "summarised": a Python function from text to text.
+# [reasoning]
+# summarise = "my_module:summary"
 
 # Facts that a proxy in front has found, believed from these addresses only: header = fact.
 # [client]

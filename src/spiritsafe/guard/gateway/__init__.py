@@ -8,7 +8,8 @@ upstream   one connection to an upstream, and the pool of them (asyncio protocol
 flow       one request from its last byte to its durable record
 pump       the answer on its way: passed on, edited, held back, put together again for the log
 journal    the log of one worker, committed in groups
-desk       what a worker knows: accounts, policy, decisions, limits, routes
+gate       whose key it is, what is decided about its account, whether there is room
+desk       what a worker knows: the gate, and routes, journal, numbers
 counters   numbers for /metrics, shared by the workers
 worker     one process of the data plane
 supervisor the process that starts the workers and watches over them

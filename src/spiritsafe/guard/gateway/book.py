@@ -58,6 +58,10 @@ class Book:
         self.version = changes
         return True
 
+    def named(self, name: str) -> Known | None:
+        """The account of that name, as of one of its keys; None where none works. Looks at all keys."""
+        return next((known for known in self._by_digest.values() if known.name == name), None)
+
     def find(self, key: bytes, now_s: float) -> Known | None:
         """Whose `key` is; None for one that is unknown, revoked or ended."""
         known = self._by_digest.get(digest_of(self._pepper, key))

@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from spiritsafe.guard.gateway.answers import Header, head_of
+from spiritsafe.guard.gateway.answers import head_of
 from spiritsafe.guard.gateway.bodies import loaded_object
 from spiritsafe.guard.gateway.book import Book, Known
 from spiritsafe.guard.gateway.counters import Counters
 from spiritsafe.guard.gateway.edits import Edits, edits_for
+from spiritsafe.guard.gateway.gate import Gate
 from spiritsafe.guard.gateway.heads import BadRequest, Head
 from spiritsafe.guard.gateway.journal import Entry, Journal
 from spiritsafe.guard.gateway.routes import Route, Routes
@@ -26,8 +27,8 @@ from spiritsafe.guard.gateway.upstream import Pool
 from spiritsafe.guard.handles import SURFACES as HANDLE_SURFACES
 from spiritsafe.guard.handles import Handles, Replayed, session_of
 from spiritsafe.guard.hygiene import editor_for, refusal_of
-from spiritsafe.guard.limits import Limits, Meter, Refused, headers_of
-from spiritsafe.guard.policy import Decision, Policy
+from spiritsafe.guard.limits import Meter
+from spiritsafe.guard.policy import Action, Decision, Policy
 from spiritsafe.guard.settings import Bounds, ClientSettings, LogSettings
 from spiritsafe.wire.surfaces import Surface, surface_of
 
@@ -65,13 +66,11 @@ class Plan:
         return self.route.pool
 
 
-class Desk:
-    """All that one worker's connections share.
+class Desk(Gate):
+    """All that one worker's connections share: the gate, and what is behind it.
 
     Attributes:
-        journal, counters, meter, book, routes: as their modules say.
-        policy: the limits and the hygiene of each segment.
-        standings: what was decided about an account, where that is more than to let it pass.
+        journal, counters, routes: as their modules say.
         customers, flows: the connections, and the requests that are being answered.
         is_draining: no new requests; the worker is about to end.
     """
@@ -90,14 +89,11 @@ class Desk:
         client: ClientSettings,
         summarise: Callable[[str], str] | None = None,
     ) -> None:
-        self.book = book
+        super().__init__(book, policy, meter)
         self.routes = routes
-        self.policy = policy
-        self.meter = meter
         self.journal = journal
         self.counters = counters
         self.bounds = bounds
-        self.standings: dict[str, Decision] = {}
         self.customers: set[Customer] = set()
         self.flows: set[Flow] = set()
         self.is_draining = False
@@ -142,19 +138,6 @@ class Desk:
         """Whether new work is taken."""
         return not (self.is_draining or self.journal.is_full or (self.is_strict and self.journal.is_failing))
 
-    def account_of(self, key: bytes) -> Known:
-        """Whose key it is.
-
-        Raises:
-            BadRequest: nobody's (401).
-        """
-        if not key:
-            raise BadRequest(401, "no API key came; send one as  Authorization: Bearer KEY", "missing_api_key")
-        known = self.book.find(key, time.time())
-        if known is None:
-            raise BadRequest(401, "the API key that came is not known here; check it", "invalid_api_key")
-        return known
-
     def client_of(self, peer: str, head: Head) -> dict[str, Any]:
         """What is known of who asks: the address, what its client says of itself, what a proxy in front has found."""
         facts: dict[str, Any] = {"ip": peer, "user_agent": head.fields.get(b"user-agent", b"").decode("latin-1")}
@@ -167,64 +150,71 @@ class Desk:
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
-    def api_of(self, head: Head) -> str:
-        """Whose clients sent it: an error must come in the shape that they read."""
-        is_anthropic = b"anthropic-version" in head.fields or head.path.startswith(b"/messages")
-        return "anthropic" if is_anthropic else "openai"
-
     def planned(self, head: Head, body: bytes, account: Known, entry: Entry) -> Plan:
         """What is to be done with a request; says in `entry` what it is as soon as that is known.
 
         Raises:
             BadRequest: it is refused.
         """
-        api = self.api_of(head)
-        surface = surface_of(head.method, head.path, anthropic=api == "anthropic")
-        if surface is None:
-            raise BadRequest(404, "there is nothing at this path and method", "unknown_url")
-        data: dict[str, Any] = {}
-        if surface.reader is not None:
-            data = loaded_object(body)
-            entry.request, entry.request_bytes = body, len(body)
-        elif body:
-            raise BadRequest(400, "got a body with a GET, wanted none; remove it")
-        model = _model(surface, head, data)
-        entry.received |= {"surface": surface.name, "model": model, "stream": _is_stream(data)}
-        decision = self._standing(account, entry)
-        segment = self.policy.segments[account.segment]
-        action = decision.action if decision is not None and decision.acts else "allow"
-        self._check_decision(action, decision)
-        # A key may be written with escapes; else what is not in the bytes is not in the object either.
-        asked = data if b"prob" in body or b"\\u" in body else _NOTHING_ASKED
-        why = refusal_of(segment.hygiene, surface.name, data)
+        surface, model, data = self._read(head, body, entry)
+        hygiene = self.policy.segments[account.segment].hygiene
+        decision = self._standing(account, entry) if self.standings else None
+        action = self.checked(decision)
+        why = refusal_of(hygiene, surface.name, data)
         if why is not None:
             raise BadRequest(400, why, "not_offered")
-        handles = self._handles(account, surface, model, data)
-        sent = self._unbound(handles, body, data, entry)
+        handles = self._handles(account, surface, model, data) if hygiene.bind_handles else None
+        sent = body if handles is None else self._unbound(handles, body, data, entry)
         route = self.routes.route(surface.api, model)
         if route is None:
             raise BadRequest(404, f"the model {model!r} is not offered here", "model_not_found")
         entry.received["upstream"] = route.name
-        self._admit(account, segment.limits, self.policy.throttle if action == "throttle" else 1.0, entry)
+        self._admit(account, action, entry)
+        # A key may be written with escapes; else what is not in the bytes is not in the object either.
+        asked = data if b"prob" in body or b"\\u" in body else _NOTHING_ASKED
+        editor = editor_for(hygiene, surface.name, action, asked, summarise=self._summarise)
         mark = ((MARK, decision.id.encode()),) if action == "mark" and decision is not None else ()
         request = route.rendered(head, surface, sent, mark)
-        editor = editor_for(segment.hygiene, surface.name, action, asked, summarise=self._summarise)
         return Plan(surface, route, request, edits_for(editor, handles), self._most_answer_bytes)
+
+    def _read(self, head: Head, body: bytes, entry: Entry) -> tuple[Surface, str, dict[str, Any]]:
+        """What is asked for, of which model, and the body as JSON.
+
+        Raises:
+            BadRequest: nothing that there is.
+        """
+        surface = surface_of(head.method, head.path, anthropic=self.api_of(head) == "anthropic")
+        if surface is None:
+            raise BadRequest(404, "there is nothing at this path and method", "unknown_url")
+        received = entry.received
+        received["surface"] = surface.name
+        if surface.reader is None:
+            if body:
+                raise BadRequest(400, "got a body with a GET, wanted none; remove it")
+            received["model"], received["stream"] = "", False
+            return surface, "", {}
+        data = loaded_object(body)
+        entry.request, entry.request_bytes = body, len(body)
+        model, stream = data.get("model"), data.get("stream")
+        if not isinstance(model, str) or not model:
+            raise BadRequest(400, "got no model, wanted its name as a string", "missing_model")
+        if stream is not None and not isinstance(stream, bool):
+            raise BadRequest(400, "got a stream that is neither true nor false", "invalid_stream")
+        received["model"], received["stream"] = model, stream is True
+        return surface, model, data
 
     def _handles(self, account: Known, surface: Surface, model: str, data: dict[str, Any]) -> Handles | None:
         """What binds the reasoning handles of this exchange to its account, conversation and model."""
-        if surface.name not in HANDLE_SURFACES or not self.policy.segments[account.segment].hygiene.bind_handles:
+        if surface.name not in HANDLE_SURFACES:
             return None
         return Handles(self._handle_secret, account.name, session_of(surface.name, data), model)
 
-    def _unbound(self, handles: Handles | None, body: bytes, data: dict[str, Any], entry: Entry) -> bytes:
+    def _unbound(self, handles: Handles, body: bytes, data: dict[str, Any], entry: Entry) -> bytes:
         """The body for the upstream, with the handles that it knows.
 
         Raises:
             BadRequest: a handle was issued to another account, in another conversation or with another model.
         """
-        if handles is None:
-            return body
         try:
             return handles.unwrap_in(body, data)
         except Replayed as replayed:
@@ -233,8 +223,8 @@ class Desk:
             raise BadRequest(400, str(replayed), "reasoning_handle_refused") from None
 
     def _standing(self, account: Known, entry: Entry) -> Decision | None:
-        decision = self.standings.get(account.name)
-        if decision is None or (decision.expires_at is not None and decision.expires_at <= time.time()):
+        decision = self.decision_about(account.name)
+        if decision is None:
             return None
         entry.received["decision"] = decision.logged
         self.counters.now[
@@ -242,17 +232,7 @@ class Desk:
         ] += 1
         return decision
 
-    def _check_decision(self, action: str, decision: Decision | None) -> None:
-        if decision is None:
-            return
-        if action == "block":
-            raise BadRequest(403, f"this account is blocked; ask support about {decision.id}", "account_blocked")
-        if action == "challenge":
-            raise BadRequest(
-                403, f"this account must be verified; ask support about {decision.id}", "verification_required"
-            )
-
-    def _admit(self, account: Known, limits: Limits, factor: float, entry: Entry) -> None:
+    def _admit(self, account: Known, action: Action, entry: Entry) -> None:
         """Count the request against the account's limits.
 
         Raises:
@@ -262,18 +242,12 @@ class Desk:
             raise BadRequest(
                 503, "requests cannot be recorded now; try again soon", "unavailable", ((b"retry-after", b"5"),)
             )
-        refused = self.meter.admit(account.number, limits, time.time(), factor)
-        if refused is not None:
+        try:
+            self.admit(account, action)
+        except BadRequest:
             entry.request = None
-            raise _over_limit(refused)
+            raise
         entry.is_counted = True
-
-    def limit_headers(self, account: Known, head: Head) -> Iterable[Header]:
-        """What an answer says about the account's limits."""
-        limits = self.policy.segments[account.segment].limits
-        if limits.requests_per_minute is None and limits.tokens_per_minute is None:
-            return ()
-        return headers_of(self.meter.standing(account.number, limits, time.time()), self.api_of(head))
 
     def opened(self, flow: Flow) -> None:
         """A request of a known account has come."""
@@ -292,7 +266,6 @@ class Desk:
         self.flows.discard(flow)
         counts = self.counters.now
         counts[ended["outcome"]] += 1
-        ended["id"] = flow.id
         if entry.is_counted:
             number = flow.account.number
             self.meter.leave(number)
@@ -336,26 +309,6 @@ class Desk:
 
 _NOTHING_ASKED: dict[str, Any] = {}
 _ACTED = ("block", "challenge", "throttle", "strip", "mark")
-
-
-def _model(surface: Surface, head: Head, data: dict[str, Any]) -> str:
-    if surface.reader is None:
-        return ""
-    model = data.get("model")
-    if not isinstance(model, str) or not model:
-        raise BadRequest(400, "got no model, wanted its name as a string", "missing_model")
-    if not isinstance(data.get("stream"), bool | None):
-        raise BadRequest(400, "got a stream that is neither true nor false", "invalid_stream")
-    return model
-
-
-def _is_stream(data: dict[str, Any]) -> bool:
-    return data.get("stream") is True
-
-
-def _over_limit(refused: Refused) -> BadRequest:
-    wait = b"%d" % max(1, -int(-refused.retry_after_s // 1))
-    return BadRequest(429, refused.message, "rate_limit_exceeded", ((b"retry-after", wait),))
 
 
 def _estimated(entry: Entry, response: bytes | None) -> tuple[int, int]:

@@ -56,8 +56,14 @@ class Flow:
         self.id = desk.new_id()
         self.keep_alive = head.keep_alive and not desk.is_draining
         self.is_over = False
-        received = {"id": self.id, "at": time.time(), "account": account.name, "segment": account.segment}
-        self._entry = Entry(received | {"client": customer.client(head)}, None)
+        received = {
+            "id": self.id,
+            "at": time.time(),
+            "account": account.name,
+            "segment": account.segment,
+            "client": customer.client(head),
+        }
+        self._entry = Entry(received, None)
 
     def start(self, body: bytes) -> None:
         """Check and admit the request and send it on, or refuse it."""
@@ -73,7 +79,10 @@ class Flow:
 
     def own_headers(self) -> list[Header]:
         """What the gateway itself says in the head of an answer."""
-        return [(b"x-spiritsafe-id", self.id.encode()), *self._desk.limit_headers(self.account, self.head)]
+        return [
+            (b"x-spiritsafe-id", self.id.encode()),
+            *self._desk.limit_headers(self.account, self._desk.api_of(self.head)),
+        ]
 
     # --- the ways it can end -----------------------------------------------------------------------------------------
 
@@ -163,7 +172,7 @@ class Flow:
         """Write the last record and count what was used."""
         self.is_over = True
         pump, response, tokens = self._pump, None, None
-        ended: dict[str, Any] = {"ended_at": time.time(), "status": status, "outcome": outcome, **more}
+        ended: dict[str, Any] = {"id": self.id, "ended_at": time.time(), "status": status, "outcome": outcome, **more}
         if pump is not None:
             now_s = time.perf_counter()
             ended["first_byte_s"] = None if pump.first_byte_at_s is None else pump.first_byte_at_s - self._began_s

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import orjson
 
@@ -14,6 +14,9 @@ FOLD_BYTES = 16 << 10
 
 ENDS = (b"[DONE]", b"message_stop", b"response.completed", b"response.incomplete", b"response.failed")
 """What the last event of a stream holds, in one dialect or another."""
+
+
+_UNREAD = object()
 
 
 class Tee(Protocol):
@@ -43,13 +46,14 @@ class Tee(Protocol):
 class WholeTee:
     """Keeps a body that comes whole, up to `most_bytes`."""
 
-    __slots__ = ("_is_cut", "_most_bytes", "_parts", "_size")
+    __slots__ = ("_is_cut", "_most_bytes", "_parsed", "_parts", "_size")
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._parts: list[bytes] = []
         self._size = 0
         self._is_cut = False
+        self._parsed: Any = _UNREAD
 
     def add(self, data: bytes) -> None:
         """Keep it, if there is room."""
@@ -70,16 +74,18 @@ class WholeTee:
         """Whether there was more than there was room for."""
         return self._is_cut
 
+    def _value(self) -> Any:
+        """The body's JSON value; None where it is none, or cut."""
+        if self._parsed is _UNREAD:
+            try:
+                self._parsed = None if self._is_cut else orjson.loads(self.body())
+            except orjson.JSONDecodeError:
+                self._parsed = None
+        return self._parsed
+
     def response(self) -> bytes | None:
         """The body, if it is JSON."""
-        body = self.body()
-        if self._is_cut or not body:
-            return None
-        try:
-            orjson.loads(body)
-        except orjson.JSONDecodeError:
-            return None
-        return body
+        return None if self._value() is None else self.body()
 
     def text(self) -> str | None:
         """The body as text; what is no UTF-8 in it is replaced."""
@@ -87,15 +93,13 @@ class WholeTee:
 
     def tokens(self) -> tuple[int, int] | None:
         """What the body's `usage` says."""
-        try:
-            usage = orjson.loads(self.body())["usage"]
-            counted = (
-                usage.get("prompt_tokens", usage.get("input_tokens")),
-                usage.get("completion_tokens", usage.get("output_tokens", 0)),
-            )
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        value = self._value()
+        usage = value.get("usage") if isinstance(value, dict) else None
+        if not isinstance(usage, dict):
             return None
-        return _pair(*counted)
+        if "prompt_tokens" in usage:
+            return _pair(usage["prompt_tokens"], usage.get("completion_tokens", 0))
+        return _pair(usage.get("input_tokens"), usage.get("output_tokens", 0))
 
     def may_end(self, data: bytes) -> bool:
         """Any piece may be the last."""

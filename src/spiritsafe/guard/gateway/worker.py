@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import os
 import signal
 import socket
 import ssl
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
+from spiritsafe.errors import InputError, SpiritSafeError, shown
 from spiritsafe.exchanges.segments import SegmentWriter
 from spiritsafe.guard.accounts import Accounts
 from spiritsafe.guard.gateway.book import Book
@@ -51,7 +53,10 @@ def main() -> None:
     number = int(sys.argv[1])
     settings = settings_from_json(sys.stdin.buffer.readline())
     gc.freeze()  # what was imported lives for ever; collections need not look at it
-    uvloop.run(serve(settings, number, os.environ))
+    try:
+        uvloop.run(serve(settings, number, os.environ))
+    except SpiritSafeError as error:
+        sys.exit(f"worker {number}: {' '.join(str(error).split())}")
 
 
 async def serve(settings: Settings, number: int, environ: Mapping[str, str]) -> None:
@@ -124,6 +129,7 @@ def _desk(
         bounds=settings.bounds,
         log=settings.log,
         client=settings.client,
+        summarise=_summarise(settings.summarise),
     )
     desk.standings = rulings.standing(time.time())
     return desk
@@ -139,6 +145,22 @@ def _route(
     pool = Pool(loop, parts.hostname, port, tls, settings.bounds.connect_s, upstream.most_connections)
     key = environ[upstream.key_env] if upstream.key_env else None
     return Route(upstream, pool, parts.path.encode(), fixed_headers(upstream, parts.netloc, key))
+
+
+def _summarise(name: str) -> Callable[[str], str] | None:
+    """The operator's function, called in the loop: it must be quick.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if not name:
+        return None
+    module, _, function = name.partition(":")
+    try:
+        found: Callable[[str], str] = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"got summarise = {shown(name)}, wanted a function that can be imported ({error})") from None
+    return found
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

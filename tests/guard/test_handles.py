@@ -1,5 +1,6 @@
 """Reasoning handles: bound, brought back, and brought to where they do not belong."""
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,6 @@ from hypothesis import strategies as st
 from tests.strategies import json_values
 
 from spiritsafe.guard.handles import PREFIX, Handles, Kind, Replayed, session_of, unwrap, wrap
-from spiritsafe.guard.hygiene import Hygiene, editor_for
 
 SECRET = b"s" * 32
 OURS = Handles(SECRET, "acme", "session", "model")
@@ -47,6 +47,14 @@ def test_what_a_handle_does_not_belong_to_is_named(kind: str) -> None:
     assert kind_of(wrapped, **{kind: "other"}) == kind
     assert kind_of(wrapped, account="other", session="other", model="other") == "account"
     assert kind_of(wrapped, session="acme", account="session") == "account"
+
+
+def test_the_tag_of_an_account_is_none_of_a_session() -> None:
+    tags, _, handle = wrap(SECRET, "one", "two", "model", "handle").removeprefix(PREFIX).partition(".")
+    raw = urlsafe_b64decode(tags + "==")
+    swapped = urlsafe_b64encode(raw[:16] + raw[32:48] + raw[16:32] + raw[48:]).rstrip(b"=").decode()
+
+    assert kind_of(f"{PREFIX}{swapped}.{handle}", account="two", session="one") == "account"
 
 
 @given(st.integers(0, 200), st.sampled_from("AB09_-.=z"))
@@ -240,16 +248,3 @@ def test_nothing_an_upstream_or_a_customer_sends_is_an_error(value: Any, name: s
         OURS.wrap_in(body)
         OURS.wrap_event(body)
         OURS.unwrap_in(orjson.dumps(body) + rb"\u", body)
-
-
-def test_an_editor_binds_handles_where_it_is_told_to() -> None:
-    editor = editor_for(Hygiene(), "messages", "allow", {}, handles=OURS)
-    assert editor is not None
-    assert editor.concerns(b'"signature"')
-    assert not editor.concerns(b'"text"')
-    body = message(dict(THINKING))
-    assert editor.edit(body)
-    assert body["content"][0]["signature"] == wrapped("sig+/=")
-    event = {"type": "content_block_delta", "delta": {"type": "signature_delta", "signature": "h"}}
-    assert editor.edit_event(event)
-    assert editor_for(Hygiene(), "chat", "allow", {}, handles=OURS) is None

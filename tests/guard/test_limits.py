@@ -192,6 +192,25 @@ def test_a_clock_that_swings_over_the_turn_of_a_minute_gives_no_credit(swings: i
     assert passed <= 2 * limit
 
 
+def test_a_clock_that_was_set_back_gives_no_credit() -> None:
+    meter, limits = meters()[0], Limits(requests_per_minute=2, tokens_per_day=100)
+    for _ in range(2):
+        meter.admit(0, limits, NOON)
+    assert limit_of(meter.admit(0, limits, NOON - 3600)) == "requests_per_minute"
+
+    meter.spend(0, NOON - 3600, 100, 0)
+    assert limit_of(meter.admit(0, limits, NOON - DAY_S)) == "tokens_per_day"
+
+
+def test_what_another_worker_counted_long_ago_does_not_count() -> None:
+    one, other = meters(2)
+    limits = Limits(requests_per_minute=1)
+    other.admit(0, limits, NOON)
+
+    assert limit_of(one.admit(0, limits, NOON + 60)) == "requests_per_minute"
+    assert one.admit(0, limits, NOON + 120) is None
+
+
 @pytest.mark.parametrize("now_s", [-1.0, 0.0, 1e-9, 1e12, 1e15])
 def test_no_reading_of_the_clock_is_an_error(now_s: float) -> None:
     meter, limits = meters()[0], Limits(1, 1, 5, 1, 1.0)
@@ -218,7 +237,7 @@ def test_a_worker_in_the_place_of_a_dead_one_has_nothing_open_and_remembers_the_
         meter.admit(2, NOTHING, NOON)
         meter.spend(2, NOON, 5, 6)
     born = Meter(shared, 0)
-    born.forget_open()
+    born.forget_open(range(3))
 
     assert other.here(2, NOON) == Counts(int(NOON // 60), 2, 0, 10, 0, int(NOON // DAY_S), 10, 12, 1)
 

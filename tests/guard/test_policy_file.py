@@ -96,7 +96,7 @@ def test_a_followed_file_is_in_force_once_it_has_changed_and_is_right(tmp_path: 
         assert [file.follow(), file.follow()] == [True, False]
         assert policy_from_json(rulings.current_policy()).mode == "shadow"
 
-        write(path, STARTING_TEXT.replace("shadow", "enforce", 1), 2)
+        write(path, STARTING_TEXT.replace('mode = "shadow"', 'mode = "enforce"'), 2)
         assert [file.follow(), file.follow()] == [True, False]
         assert policy_from_json(rulings.current_policy()).mode == "enforce"
         assert policy_from_json(rulings.current_policy()).version == 2

@@ -25,6 +25,7 @@ from spiritsafe.errors import InputError, StoreError, shown
 from spiritsafe.exchanges.atomic import replacing
 from spiritsafe.guard.database import Database
 from spiritsafe.guard.keys import PEPPER_BYTES, digest_of, hint_of, is_well_formed, new_key
+from spiritsafe.guard.limits import SLOTS
 
 SEGMENTS = ("ordinary", "batch", "evaluation", "licensed", "internal")
 """The contracts an account can have."""
@@ -113,6 +114,9 @@ class Accounts:
             if db.execute("select 1 from accounts where name = ?", (name,)).fetchone():
                 raise InputError(f"account {shown(name)} is there already; rotate its key, or choose another name")
             db.execute("insert into accounts values (?, ?, ?, null)", (name, segment, self._now_s()))
+            (number,) = db.execute("select rowid from accounts where name = ?", (name,)).fetchone()
+            if number >= SLOTS:
+                raise InputError(f"there is room for {SLOTS - 1:,} accounts, and no more; use a second gateway")
             return self._new_key(db, name)
 
     def rotate(self, name: str, *, overlap_s: float = OVERLAP_S) -> str:

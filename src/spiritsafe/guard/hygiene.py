@@ -23,8 +23,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from spiritsafe.errors import shown
-from spiritsafe.guard.handles import SURFACES as HANDLE_SURFACES
-from spiritsafe.guard.handles import Handles
 from spiritsafe.guard.reasoning import Withholding, withholding_for
 from spiritsafe.wire.shapes import dict_of, list_of
 
@@ -93,34 +91,23 @@ def asks_for_logprobs(body: Json) -> bool:
 class Editor:
     """Edits the answers to one request; made by `editor_for`."""
 
-    def __init__(self, logprobs: Logprobs | None, thinking: Withholding | None, handles: Handles | None) -> None:
+    def __init__(self, logprobs: Logprobs | None, thinking: Withholding | None) -> None:
         self._logprobs = logprobs
         self._thinking = thinking
-        self._handles = handles
 
     def edit(self, body: Json) -> bool:
         """Edit a whole answer in place; whether it was changed."""
         changed = self._thinking is not None and self._thinking.edit(body)
-        if self._logprobs is not None:
-            changed |= self._logprobs.edit(body)
-        if self._handles is not None:
-            changed |= self._handles.wrap_in(body)
-        return changed
+        return (self._logprobs is not None and self._logprobs.edit(body)) or changed
 
     def edit_event(self, event: Json) -> bool:
         """Edit one event of a stream in place; whether it was changed. All of a stream's events must come, in order."""
         changed = self._thinking is not None and self._thinking.edit_event(event)
-        if self._logprobs is not None:
-            changed |= self._logprobs.edit(event)
-        if self._handles is not None:
-            changed |= self._handles.wrap_event(event)
-        return changed
+        return (self._logprobs is not None and self._logprobs.edit(event)) or changed
 
     def concerns(self, data: bytes) -> bool:
         """Whether an event or a body in these bytes has to be looked at: a quick no for most, where thinking is raw."""
-        if self._thinking is not None:
-            return True
-        return b"logprob" in data or (self._handles is not None and self._handles.concerns(data))
+        return self._thinking is not None or b"logprob" in data
 
     def take_ahead(self) -> list[Json]:
         """Events to be sent before the event edited last, whether or not that one was changed; mostly none."""
@@ -138,7 +125,6 @@ def editor_for(
     *,
     summarise: Callable[[str], str] | None = None,
     thinks_first: bool = False,
-    handles: Handles | None = None,
 ) -> Editor | None:
     """What edits the answers to one request; None where nothing could have to be changed.
 
@@ -149,7 +135,6 @@ def editor_for(
         request: the body that was sent; where it asks for no log-probabilities, none are looked for.
         summarise: see `reasoning.withholding_for`.
         thinks_first: whether the model's answers begin inside thinking without an opening tag.
-        handles: whom reasoning handles are bound to, where the segment's hygiene binds them.
     """
     if surface not in STREAMING:
         return None
@@ -161,10 +146,7 @@ def editor_for(
     if strip or hygiene.reasoning != "raw":
         told = summarise if hygiene.reasoning == "summarised" and not strip else None
         thinking = withholding_for(surface, told, thinks_first=thinks_first)
-    bound = handles if surface in HANDLE_SURFACES else None
-    if logprobs is None and thinking is None and bound is None:
-        return None
-    return Editor(logprobs, thinking, bound)
+    return None if logprobs is None and thinking is None else Editor(logprobs, thinking)
 
 
 def _logprobs_of(hygiene: Hygiene, strip: bool) -> Logprobs | None:

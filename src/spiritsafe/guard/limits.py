@@ -14,7 +14,7 @@ Source of the sliding count: Cloudflare, "How we built rate limiting capable of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -24,7 +24,7 @@ from typing import NamedTuple
 MINUTE_S = 60
 DAY_S = 86_400
 
-SLOTS = 65_536
+SLOTS = 1 << 20
 """Accounts that a worker's cells have room for, unless made otherwise."""
 
 FIELDS = 9
@@ -167,9 +167,9 @@ class Meter:
         if self._own[at]:
             self._own[at] -= 1
 
-    def forget_open(self) -> None:
+    def forget_open(self, slots: Iterable[int]) -> None:
         """No request of this worker is under way: for one that takes the place of a worker that died."""
-        for at in range(_OPEN, len(self._own), FIELDS):
+        for at in (slot * FIELDS + _OPEN for slot in slots):
             if self._own[at]:
                 self._own[at] = 0
 

@@ -5,8 +5,8 @@
 
 A ruling that is live outranks everything. Else the strongest action holds whose rule matches a piece of live evidence;
 else the account may go on. The licensed and internal segments are touched only by rules that name them: learning from
-the model is what they are for. In shadow mode a decision is made and logged like any other, and nothing comes of it,
-rulings included.
+the model is what they are for. In shadow mode what the rules decide is logged like any other decision, and nothing
+comes of it; a person's ruling acts in both modes.
 
 The id of a decision is derived from what was decided, so that deciding again gives the same id, on every worker and
 every machine, and support can look it up.
@@ -184,7 +184,7 @@ def decide(
     if ruling is not None and ruling.account == account and _is_live(ruling.expires_at, now_s):
         said = (ruling.reason,)
         name = new_id(_spelled(account, ruling.action, ruling.by, ruling.at))
-        return Decision(name, account, ruling.action, said, ruling.by, ruling.at, ruling.expires_at, shadow)
+        return Decision(name, account, ruling.action, said, ruling.by, ruling.at, ruling.expires_at, shadow=False)
     by = f"policy {policy.version}"
     matches = [
         (severity(rule.action), until, found)

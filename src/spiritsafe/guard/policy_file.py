@@ -176,7 +176,8 @@ STARTING_TEXT = """\
 # What each contract may ask for, what leaves for it, and which evidence leads to what.
 # Changes are checked and take effect within a second, without a restart; a file that is wrong changes nothing.
 
-mode = "shadow"    # decide and log, but do nothing. "enforce": decisions act. Limits and hygiene hold in both.
+# "shadow": what rules decide is logged and does nothing. "enforce": it acts. Limits, hygiene and rulings hold in both.
+mode = "shadow"
 throttle = 0.1     # a throttled account has so much of its limits by the minute and of its concurrency
 
 # Contracts. An account is put under one with  spiritsafe guard accounts segment NAME SEGMENT

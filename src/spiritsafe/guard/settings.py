@@ -28,6 +28,7 @@ class UpstreamSettings:
         key_env: the environment variable with the operator's key there; empty where none is needed.
         models: patterns of the model names it is asked for.
         most_connections: at once, from one worker.
+        thinks_first: whether its models' answers begin inside thinking, without a tag that opens it.
         input_dollars, output_dollars: a million tokens; None where unknown.
     """
 
@@ -38,6 +39,7 @@ class UpstreamSettings:
     key_env: str = ""
     models: tuple[str, ...] = ("*",)
     most_connections: int = 1024
+    thinks_first: bool = False
     input_dollars: float | None = None
     output_dollars: float | None = None
 

@@ -1,4 +1,4 @@
-"""The official clients notice nothing: they change the base URL and the key, and all they could do before still works."""
+"""The official clients notice nothing: another base URL, another key, and all they could do before still works."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import anthropic
 import openai
 import pytest
+from tests.guard.gateway.gateways import EVENTS, OPEN, Running, gateway
 
 from spiritsafe.guard.hygiene import Hygiene
 from spiritsafe.guard.limits import Limits
@@ -18,7 +19,6 @@ from spiritsafe.guard.policy import Policy, Segment
 from spiritsafe.models import embedded
 from spiritsafe.models.replies import Reply, served_in_thread
 from spiritsafe.models.serve import serving
-from tests.guard.gateway.gateways import EVENTS, OPEN, Running, gateway
 
 MODEL = "smollm2-135m"
 TURNS: list[Any] = [{"role": "user", "content": "Name a colour."}]

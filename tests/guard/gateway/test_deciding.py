@@ -10,13 +10,13 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.guard.gateway.gateways import ASK, OPEN, STREAM, Running, answer_in, gateway, read_all
 
 from spiritsafe.guard.hygiene import Hygiene
 from spiritsafe.guard.limits import Limits
 from spiritsafe.guard.policy import Action, Decision, Policy, Segment
 from spiritsafe.guard.settings import ClientSettings, UpstreamSettings
 from spiritsafe.models.replies import Asked, Reply, served_in_thread
-from tests.guard.gateway.gateways import ASK, OPEN, STREAM, Running, answer_in, gateway, read_all
 
 
 def only(**contract: Any) -> Policy:

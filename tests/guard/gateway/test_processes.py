@@ -1,4 +1,4 @@
-"""The gateway as its operator runs it: a supervisor, workers, files that change under it, and processes that are killed."""
+"""The gateway as its operator runs it: a supervisor, workers, files that change under it, processes that are killed."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from pathlib import Path
 
 import orjson
 import pytest
+from tests.guard.gateway.gateways import ASK, EVENTS, STREAM, records_in
 
 from spiritsafe.cli.guard_serve import init
 from spiritsafe.guard.accounts import Accounts
 from spiritsafe.guard.rulings import Rulings
 from spiritsafe.models.replies import Asked, Reply, served_in_thread
-from tests.guard.gateway.gateways import ASK, EVENTS, STREAM, records_in
 
 COMMAND = "from spiritsafe.cli.main import main; main()"
 

@@ -46,6 +46,10 @@ class Book:
         """A secret of this deployment for one purpose, 32 bytes."""
         return digest_of(self._pepper, purpose)
 
+    def numbers(self) -> set[int]:
+        """The numbers of all accounts that have a key."""
+        return {known.number for known in self._by_digest.values()}
+
     def refresh(self) -> bool:
         """Read the accounts again if something has changed; says whether it had."""
         changes = self._accounts.changes()

@@ -172,7 +172,8 @@ class Desk(Gate):
         self._admit(account, action, entry)
         # A key may be written with escapes; else what is not in the bytes is not in the object either.
         asked = data if b"prob" in body or b"\\u" in body else _NOTHING_ASKED
-        editor = editor_for(hygiene, surface.name, action, asked, summarise=self._summarise)
+        thinks_first = route.settings.thinks_first
+        editor = editor_for(hygiene, surface.name, action, asked, summarise=self._summarise, thinks_first=thinks_first)
         mark = ((MARK, decision.id.encode()),) if action == "mark" and decision is not None else ()
         request = route.rendered(head, surface, sent, mark)
         return Plan(surface, route, request, edits_for(editor, handles), self._most_answer_bytes)

@@ -118,9 +118,10 @@ def _desk(
     writer = SegmentWriter(folder.segments, settings.log.roll_mb << 20)
     journal = Journal(loop, writer.append, settings.log.interval_ms / 1000, settings.log.most_waiting_mb << 20)
     meter = Meter(Cells(folder.limits, settings.workers).columns, number)
-    meter.forget_open()
+    book = Book(accounts)
+    meter.forget_open(book.numbers())
     desk = Desk(
-        book=Book(accounts),
+        book=book,
         routes=Routes([_route(upstream, settings, loop, environ) for upstream in settings.upstreams]),
         policy=policy,
         meter=meter,
@@ -174,15 +175,23 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 
 async def _refresh(desk: Desk, rulings: Rulings) -> None:
     """Follow changes of accounts, policy and decisions."""
-    seen = rulings.changes()
+    seen, number = rulings.changes(), rulings.policy_number()
+    desk.standings = rulings.standing(time.time())
     while True:
         await asyncio.sleep(REFRESH_S)
         desk.book.refresh()
         changes = rulings.changes()
-        if changes != seen:
-            seen = changes
+        if changes == seen:
+            continue
+        for account, decision in rulings.standing_since(seen).items():
+            if decision is None:
+                desk.standings.pop(account, None)
+            else:
+                desk.standings[account] = decision
+        if rulings.policy_number() != number:
+            number = rulings.policy_number()
             desk.policy = policy_from_json(rulings.current_policy())
-            desk.standings = rulings.standing(time.time())
+        seen = changes
 
 
 async def _sweep(desk: Desk, loop: asyncio.AbstractEventLoop) -> None:

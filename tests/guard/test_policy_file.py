@@ -101,7 +101,7 @@ def test_a_followed_file_is_in_force_once_it_has_changed_and_is_right(tmp_path: 
         assert policy_from_json(rulings.current_policy()).mode == "enforce"
         assert policy_from_json(rulings.current_policy()).version == 2
 
-        write(path, STARTING_TEXT.replace("shadow", "off", 1), 3)
+        write(path, STARTING_TEXT.replace('mode = "shadow"', 'mode = "off"'), 3)
         with pytest.raises(InputError, match="field 'mode'"):
             file.follow()
         assert not file.follow(), "said once"

@@ -28,7 +28,7 @@ def check(policy: Path = Path("policy.toml")) -> None:
 
 @app.command
 def history(*, folder: Path = HERE) -> None:
-    """Say which policies were in force, and since when; the last one is."""
+    """Say which policies were in force, and since when; the first line is the one that is."""
     with Rulings.open(folder) as rulings:
         for version in rulings.policies():
             print(f"{version.number}: since {_when(version.at)}, sha256 {version.sha256[:16]}")

@@ -72,6 +72,9 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("client_other", TEXT),
 )
 
+_FORMATS = (("response_format", None), ("output_format", None), ("text", "format"), ("output_config", "format"))
+"""Where a request says what kind of answer it wants: chat, messages, responses, messages again."""
+
 _SYSTEM_ROLES = ("system", "developer")
 
 
@@ -177,16 +180,17 @@ def _asked(exchange: Exchange) -> tuple[Any, ...]:
 
 def _format_of(fields: Mapping[str, Any]) -> str | None:
     """The kind of answer asked for, wherever the dialect says it."""
-    for holder in (fields, dict_of(fields.get("text")), dict_of(fields.get("output_config"))):
-        for name in ("response_format", "output_format", "format"):
-            if kind := text_of(dict_of(holder.get(name)).get("type")):
-                return kind
+    for name, inner in _FORMATS:
+        if (value := fields.get(name)) is not None:
+            holder = dict_of(value)
+            return text_of((dict_of(holder.get(inner)) if inner else holder).get("type"))
     return None
 
 
 def _client(client: Mapping[str, Any]) -> tuple[Any, ...]:
-    other = {name: value for name, value in client.items() if name not in CLIENT}
-    return (*(_text(client.get(name)) for name in CLIENT), _text(other or None))
+    facts = [client.get(name) for name in CLIENT]
+    other = len(client) > len(CLIENT) - facts.count(None) and {k: v for k, v in client.items() if k not in CLIENT}
+    return (*map(_text, facts), _text(other or None))
 
 
 def _text(value: object) -> str | None:

@@ -8,12 +8,13 @@ upstream, stream.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields, replace
 from typing import Any
 
 import orjson
 
 from spiritsafe.errors import InputError, UpstreamError
-from spiritsafe.exchanges.record import Exchange, Message, Request, Source, Timing, Usage
+from spiritsafe.exchanges.record import Exchange, Message, Request, Sampling, Source, Timing, Usage
 from spiritsafe.guard.log.records import UNFINISHED, Record, record_of
 from spiritsafe.wire.base import Answer
 from spiritsafe.wire.shapes import amount_of, count_of, dict_of, list_of, text_of
@@ -28,6 +29,7 @@ FACTS = ("surface", "outcome", "status", "decision", "refusal", "upstream", "str
 _KNOWN = frozenset(
     ("id", "at", "account", "segment", "model", "client", "tokens", "dollars", "first_byte_s", "last_byte_s", *FACTS)
 )
+_SAMPLING = frozenset(field.name for field in fields(Sampling)) - {"other"}
 _OK = 200
 _NO_REQUEST = Request(())
 _NO_ANSWER = Answer("", finish_reason="error")
@@ -44,45 +46,45 @@ def exchange_of(row: Mapping[str, Any]) -> Exchange:
 
 def exchange_from(record: Record) -> Exchange:
     """The exchange that `record` tells of. Never raises, whatever the fields and bodies are."""
-    fields = record.fields
-    surface = text_of(fields.get("surface")) or ""
+    told = record.fields
+    surface = text_of(told.get("surface")) or ""
     dialect, reader = READERS.get(surface, (surface, None))
     other = _facts(record)
     asked, request = _request(reader, record.request, other)
-    answer = _answer(reader, record.response, fields, other)
-    first_byte_s, last_byte_s = amount_of(fields.get("first_byte_s")), amount_of(fields.get("last_byte_s"))
+    answer = _answer(reader, record.response, other)
+    first_byte_s, last_byte_s = amount_of(told.get("first_byte_s")), amount_of(told.get("last_byte_s"))
     return Exchange(
         id=record.id,
-        at=amount_of(fields.get("at", fields.get("ended_at"))) or 0.0,
+        at=amount_of(told.get("at", told.get("ended_at"))) or 0.0,
         dialect=dialect,
         messages=request.messages,
         sampling=request.sampling,
         answer=answer.text,
         reasoning=answer.reasoning,
         finish_reason=answer.finish_reason,
-        usage=_usage(answer.usage, list_of(fields.get("tokens"))),
+        usage=_usage(answer.usage, list_of(told.get("tokens"))),
         timing=Timing(first_byte_s, last_byte_s),
         logprobs=answer.logprobs,
         source=Source(
-            text_of(fields.get("upstream")) or "",
-            text_of(fields.get("model")) or asked,
+            text_of(told.get("upstream")) or "",
+            text_of(told.get("model")) or asked,
             answer.version,
             answer.fingerprint,
         ),
-        dollars=_dollars(amount_of(fields.get("dollars")), answer.dollars),
-        account=text_of(fields.get("account")) or "",
-        segment=text_of(fields.get("segment")) or "",
-        client=dict_of(fields.get("client")),
+        dollars=_dollars(amount_of(told.get("dollars")), answer.dollars),
+        account=text_of(told.get("account")) or "",
+        segment=text_of(told.get("segment")) or "",
+        client=dict_of(told.get("client")),
         other=other,
     )
 
 
 def _facts(record: Record) -> dict[str, Any]:
-    fields = record.fields
-    other = {name: fields[name] for name in FACTS if fields.get(name) is not None}
+    told = record.fields
+    other = {name: told[name] for name in FACTS if told.get(name) is not None}
     if record.kind == "received":
         other["outcome"] = UNFINISHED
-    if unknown := {name: value for name, value in fields.items() if name not in _KNOWN}:
+    if unknown := {name: value for name, value in told.items() if name not in _KNOWN}:
         other["record"] = unknown
     return other
 
@@ -94,29 +96,36 @@ def _request(reader: Reader | None, body: bytes | None, other: dict[str, Any]) -
     if reader is not None:
         try:
             model, request = reader.read(body)
-            return model, _with_whole_parts(request)
+            return model, _storable(request, other)
         except InputError:
             pass
     other["request"] = _kept(body)
     return "", _NO_REQUEST
 
 
-def _with_whole_parts(request: Request) -> Request:
-    """`request` without message parts that are no JSON objects: an exchange's line can hold none."""
-    if all(type(part) is dict for message in request.messages for part in message.parts):
-        return request
-    messages = [
-        Message(message.role, message.content, tuple(part for part in message.parts if type(part) is dict))
-        for message in request.messages
-    ]
-    return Request(tuple(messages), request.sampling, request.sample)
+def _storable(request: Request, other: dict[str, Any]) -> Request:
+    """`request` without what an exchange's line cannot hold.
+
+    That is, message parts that are no JSON objects; and fields that its dialect does not know, by a name that is
+    another dialect's: these are kept in `other`.
+    """
+    messages, sampling = request.messages, request.sampling
+    if not all(type(part) is dict for message in messages for part in message.parts):
+        messages = tuple(Message(one.role, one.content, tuple(filter(_is_object, one.parts))) for one in messages)
+    if clashing := {name: value for name, value in sampling.other if name in _SAMPLING}:
+        other["sampling_fields"] = clashing
+        sampling = replace(sampling, other=tuple(pair for pair in sampling.other if pair[0] not in clashing))
+    return Request(messages, sampling, request.sample)
 
 
-def _answer(reader: Reader | None, body: bytes | None, fields: Mapping[str, Any], other: dict[str, Any]) -> Answer:
+def _is_object(part: object) -> bool:
+    return type(part) is dict
+
+
+def _answer(reader: Reader | None, body: bytes | None, other: dict[str, Any]) -> Answer:
     if body is None:
         return _NO_ANSWER
-    status = fields.get("status")
-    if reader is not None and (status is None or status == _OK):
+    if reader is not None and other.get("status", _OK) == _OK:
         try:
             answer = reader.parse(body)
         except UpstreamError:

@@ -116,18 +116,30 @@ def split(data: bytes) -> Record:
     head = _HEAD.match(data)
     if head is None:
         return _parsed(data)
-    kind = head[1].decode()
-    _check_version(int(head[2]))
+    kind, version, first, second = head.groups()
+    _check_version(int(version))
     end = len(data) - 1
-    bodies: dict[str, bytes | None] = {}
-    for name, size in reversed(list(zip(BODIES[kind], head.groups()[2:], strict=False))):
-        start, mark = end - int(size or 0), b',"%b":' % name.encode()
-        body, end = data[start:end], start - len(mark)
-        if end < head.end() or data[end:start] != mark:
-            raise InputError(f"got a record {shown(data[:60])} whose bodies are not as long as it says; write it anew")
-        bodies[name] = None if body == _NULL else body
-    fields = _loaded(b"{" + data[head.end() : end] + b"}")
-    return Record(kind, fields, bodies.get("request"), bodies.get("response"))
+    request = response = None
+    if kind != b"received":
+        response, end = _cut(data, end, int(second or first), b',"response":')
+    if kind != b"ended":
+        request, end = _cut(data, end, int(first), b',"request":')
+    if end < head.end():
+        raise _unlike(data)
+    return Record(kind.decode(), _loaded(b"{" + data[head.end() : end] + b"}"), request, response)
+
+
+def _cut(data: bytes, end: int, size: int, mark: bytes) -> tuple[bytes | None, int]:
+    """The body of `size` bytes before `end`, and where the mark before it starts."""
+    start = end - size
+    if start < len(mark) or not data.endswith(mark, 0, start):
+        raise _unlike(data)
+    body = data[start:end]
+    return (None if body == _NULL else body), start - len(mark)
+
+
+def _unlike(data: bytes) -> InputError:
+    return InputError(f"got a record {shown(data[:60])} whose bodies are not as long as it says; write it anew")
 
 
 def _parsed(data: bytes) -> Record:

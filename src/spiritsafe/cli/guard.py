@@ -12,6 +12,7 @@ from spiritsafe.guard.accounts import OVERLAP_S, SEGMENTS, Accounts
 app = App(name="guard", help="In front of your own model: who may ask, and what leaves it.")
 app.command("spiritsafe.cli.guard_serve:serve", name="serve")
 app.command("spiritsafe.cli.guard_serve:init", name="init")
+app.command("spiritsafe.cli.guard_log:app", name="log")
 app.command("spiritsafe.cli.guard_policy:app", name="policy")
 app.command("spiritsafe.cli.guard_policy:rule", name="rule")
 app.command("spiritsafe.cli.guard_policy:decisions", name="decisions")

@@ -9,6 +9,7 @@ flow       one request from its last byte to its durable record
 pump       the answer on its way: passed on, edited, held back, put together again for the log
 journal    the log of one worker, committed in groups
 gate       whose key it is, what is decided about its account, whether there is room
+following  brings changes of accounts, policy and decisions into a gate
 desk       what a worker knows: the gate, and routes, journal, numbers
 counters   numbers for /metrics, shared by the workers
 worker     one process of the data plane

@@ -28,6 +28,7 @@ from spiritsafe.guard.gateway.counters import Counters
 from spiritsafe.guard.gateway.customer import Customer
 from spiritsafe.guard.gateway.desk import Desk
 from spiritsafe.guard.gateway.folder import GuardFolder
+from spiritsafe.guard.gateway.following import Following
 from spiritsafe.guard.gateway.journal import Journal
 from spiritsafe.guard.gateway.routes import Route, Routes, fixed_headers
 from spiritsafe.guard.gateway.upstream import Pool
@@ -175,23 +176,10 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
 
 async def _refresh(desk: Desk, rulings: Rulings) -> None:
     """Follow changes of accounts, policy and decisions."""
-    seen, number = rulings.changes(), rulings.policy_number()
-    desk.standings = rulings.standing(time.time())
+    following = Following(desk, rulings)
     while True:
         await asyncio.sleep(REFRESH_S)
-        desk.book.refresh()
-        changes = rulings.changes()
-        if changes == seen:
-            continue
-        for account, decision in rulings.standing_since(seen).items():
-            if decision is None:
-                desk.standings.pop(account, None)
-            else:
-                desk.standings[account] = decision
-        if rulings.policy_number() != number:
-            number = rulings.policy_number()
-            desk.policy = policy_from_json(rulings.current_policy())
-        seen = changes
+        following.look()
 
 
 async def _sweep(desk: Desk, loop: asyncio.AbstractEventLoop) -> None:

@@ -21,6 +21,9 @@ def test_an_account_from_its_first_key_to_its_end(tmp_path: Path, capsys: pytest
         assert accounts.find(first) is None
         assert accounts.find(second) is not None
 
+    noted = said(capsys, tmp_path, "note", "acme", "--org", "Acme", "--payment", "9f2c", "--country", "IE")
+    assert noted == ["acme: org Acme, payment 9f2c, country IE"]
+    assert said(capsys, tmp_path, "note", "acme", "--payment", "") == ["acme: org Acme, country IE"]
     assert said(capsys, tmp_path, "segment", "acme", "licensed") == ["acme: licensed"]
     assert said(capsys, tmp_path, "list") == [f"acme: licensed, {second[:7]}…"]
     assert said(capsys, tmp_path, "revoke", "acme") == ["acme: revoked"]

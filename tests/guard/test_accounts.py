@@ -198,3 +198,24 @@ def test_several_processes_may_add_at_once(tmp_path: Path) -> None:
     with Accounts.open(tmp_path) as accounts:
         assert len(accounts.all()) == 60
         assert accounts.changes() == 60
+
+
+def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    Accounts.open(tmp_path).close()
+    with sqlite3.connect(tmp_path / "guard.sqlite") as db:
+        db.execute("pragma application_id = 99")
+
+    with pytest.raises(StoreError, match="version 99"):
+        Accounts.open(tmp_path)
+
+
+def test_what_is_noted_of_an_account_is_on_its_keys(tmp_path: Path) -> None:
+    with Accounts.open(tmp_path) as accounts:
+        accounts.add("acme")
+        accounts.note("acme", {"org": "Acme", "payment": "9f2c"})
+        accounts.note("acme", {"payment": ""})
+
+        assert accounts.get("acme").facts == {"org": "Acme"}
+        assert [key.facts for key in accounts.working_keys()] == [{"org": "Acme"}]
+        with pytest.raises(InputError, match="shoe_size"):
+            accounts.note("acme", {"shoe_size": "43"})

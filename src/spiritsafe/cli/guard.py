@@ -64,6 +64,43 @@ def rotate(name: str, *, overlap_hours: float = OVERLAP_S / 3600, folder: Path =
 
 
 @accounts.command
+def note(
+    name: str,
+    *,
+    org: str | None = None,
+    payment: str | None = None,
+    email: str | None = None,
+    email_domain: str | None = None,
+    country: str | None = None,
+    folder: Path = HERE,
+) -> None:
+    """Note what is known of an account beside its requests; every exchange of it carries that.
+
+    Parameters
+    ----------
+    name:
+        Which account.
+    org:
+        Its organisation; "" takes a fact away, here and below.
+    payment:
+        A hash of its means of payment.
+    email:
+        A hash of its e-mail address.
+    email_domain:
+        The domain of that address.
+    country:
+        Its country.
+    folder:
+        Where accounts are kept.
+    """
+    said = {"org": org, "payment": payment, "email": email, "email_domain": email_domain, "country": country}
+    with Accounts.open(folder) as store:
+        store.note(name, {fact: value for fact, value in said.items() if value is not None})
+        facts = store.get(name).facts
+    print(f"{name}: {', '.join(f'{fact} {value}' for fact, value in facts.items()) or 'nothing noted'}")
+
+
+@accounts.command
 def revoke(name: str, *, folder: Path = HERE) -> None:
     """End an account and all its keys."""
     with Accounts.open(folder) as store:

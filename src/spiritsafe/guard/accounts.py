@@ -16,10 +16,12 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+
+import orjson
 
 from spiritsafe.errors import InputError, StoreError, shown
 from spiritsafe.exchanges.atomic import replacing
@@ -29,6 +31,10 @@ from spiritsafe.guard.limits import SLOTS
 
 SEGMENTS = ("ordinary", "batch", "evaluation", "licensed", "internal")
 """The contracts an account can have."""
+
+FACTS = ("org", "payment", "email", "email_domain", "country")
+"""What an operator may note of an account: its organisation, hashes of its means of payment and of its e-mail address,
+the domain of that address, its country. Each exchange carries them, and accounts that share one may belong together."""
 
 OVERLAP_S = 24 * 3600.0
 """How long the old keys of an account still work after a rotation, unless said otherwise."""
@@ -45,6 +51,7 @@ class Account:
         segment: its contract, one of `SEGMENTS`.
         made_at, revoked_at: unix seconds; `revoked_at` is None while it may ask.
         hints: what may be shown of the keys that work.
+        facts: what the operator has noted of it, see `FACTS`.
     """
 
     name: str
@@ -52,6 +59,7 @@ class Account:
     made_at: float
     revoked_at: float | None
     hints: tuple[str, ...]
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,7 @@ class WorkingKey:
         number: of its account, from 1 up, the same for good.
         account, segment: whose it is, and under which contract.
         ends_at: unix seconds; None for one that does not end.
+        facts: what the operator has noted of the account.
     """
 
     digest: bytes
@@ -70,6 +79,7 @@ class WorkingKey:
     account: str
     segment: str
     ends_at: float | None
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 class Accounts:
@@ -113,7 +123,7 @@ class Accounts:
         with self._db.change() as db:
             if db.execute("select 1 from accounts where name = ?", (name,)).fetchone():
                 raise InputError(f"account {shown(name)} is there already; rotate its key, or choose another name")
-            db.execute("insert into accounts values (?, ?, ?, null)", (name, segment, self._now_s()))
+            db.execute("insert into accounts (name, segment, made_at) values (?, ?, ?)", (name, segment, self._now_s()))
             (number,) = db.execute("select rowid from accounts where name = ?", (name,)).fetchone()
             if number >= SLOTS:
                 raise InputError(f"there is room for {SLOTS - 1:,} accounts, and no more; use a second gateway")
@@ -157,6 +167,20 @@ class Accounts:
         with self._db.change() as db:
             db.execute("update accounts set segment = ? where name = ?", (segment, name))
 
+    def note(self, name: str, facts: Mapping[str, str]) -> None:
+        """Note what is known of the customer beside its requests; an empty value takes a fact away.
+
+        Raises:
+            InputError: there is no such account or fact.
+        """
+        for fact in facts:
+            if fact not in FACTS:
+                raise InputError(f"got fact {shown(fact)}, wanted one of {', '.join(FACTS)}; choose one of these")
+        known = {**self.get(name).facts, **facts}
+        kept = {fact: value for fact, value in known.items() if value}
+        with self._db.change() as db:
+            db.execute("update accounts set facts = ? where name = ?", (orjson.dumps(kept).decode(), name))
+
     def get(self, name: str) -> Account:
         """The account of that name.
 
@@ -188,11 +212,11 @@ class Accounts:
     def working_keys(self) -> list[WorkingKey]:
         """Every key that opens something now or will until it ends, for whoever keeps them in memory."""
         rows = self._db.read(
-            "select digest, accounts.rowid, name, segment, ends_at from keys join accounts on account = name "
+            "select digest, accounts.rowid, name, segment, ends_at, facts from keys join accounts on account = name "
             "where revoked_at is null and (ends_at is null or ends_at > ?)",
             self._now_s(),
         )
-        return [WorkingKey(*row) for row in rows]
+        return [WorkingKey(*row[:-1], orjson.loads(row[-1])) for row in rows]
 
     def changes(self) -> int:
         """A number that another one follows whenever anyone, here or in another process, has changed something."""
@@ -205,15 +229,15 @@ class Accounts:
         return key
 
     def _accounts(self, which: str, *values: str) -> Iterator[Account]:
-        rows = self._db.read(f"select name, segment, made_at, revoked_at from accounts {which}", *values)
-        for name, segment, made_at, revoked_at in rows:
+        rows = self._db.read(f"select name, segment, made_at, revoked_at, facts from accounts {which}", *values)
+        for name, segment, made_at, revoked_at, facts in rows:
             hints = self._db.read(
                 "select hint from keys where account = ? and (ends_at is null or ends_at > ?) order by made_at, rowid",
                 name,
                 self._now_s(),
             )
             working = () if revoked_at is not None else tuple(hint for (hint,) in hints)
-            yield Account(name, segment, made_at, revoked_at, working)
+            yield Account(name, segment, made_at, revoked_at, working, orjson.loads(facts))
 
     def close(self) -> None:
         """Close the file; calling anything afterwards is an error."""

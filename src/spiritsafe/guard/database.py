@@ -21,26 +21,29 @@ NAME = "guard.sqlite"
 BUSY_S = 10.0
 """How long a change waits for another process's change."""
 
-_SCHEMA = """
-create table if not exists accounts (name text primary key, segment text not null, made_at real not null,
-  revoked_at real) strict;
-create table if not exists keys (digest blob primary key, account text not null references accounts(name),
+MIGRATIONS = (
+    """
+create table accounts (name text primary key, segment text not null, made_at real not null, revoked_at real,
+  facts text not null default '{}') strict;
+create table keys (digest blob primary key, account text not null references accounts(name),
   hint text not null, made_at real not null, ends_at real) strict;
-create table if not exists policies (number integer primary key, at real not null, sha256 text not null,
+create table policies (number integer primary key, at real not null, sha256 text not null,
   text text not null, json blob not null) strict;
-create table if not exists evidence (account text not null, detector text not null, at real not null,
+create table evidence (account text not null, detector text not null, at real not null,
   level real not null, reasons text not null, campaign text, expires_at real) strict;
-create index if not exists evidence_of on evidence (account, at);
-create table if not exists rulings (account text not null, action text not null, reason text not null,
+create index evidence_of on evidence (account, at);
+create table rulings (account text not null, action text not null, reason text not null,
   by text not null, at real not null, expires_at real) strict;
-create index if not exists rulings_of on rulings (account);
-create table if not exists decisions (id text not null, account text not null, segment text not null,
+create index rulings_of on rulings (account);
+create table decisions (id text not null, account text not null, segment text not null,
   action text not null, reasons text not null, by text not null, at real not null, expires_at real,
   shadow integer not null, made_at real not null, ended_at real, change integer not null,
   primary key (id, account)) strict;
-create index if not exists decisions_in_force on decisions (account) where ended_at is null;
-create index if not exists decisions_by_change on decisions (change) where ended_at is null;
-"""
+create index decisions_in_force on decisions (account) where ended_at is null;
+create index decisions_by_change on decisions (change) where ended_at is null;
+""",
+)
+"""Numbered from 1, never edited: what takes a file from the version before to this one."""
 
 
 class Database:
@@ -60,10 +63,35 @@ class Database:
                 self._db.execute("pragma journal_mode=wal")
                 self._db.execute("pragma synchronous=full")
                 self._db.execute("pragma foreign_keys=on")
-                self._db.executescript(_SCHEMA)
+                self._migrate()
             except BaseException:
                 self._db.close()
                 raise
+
+    def _migrate(self) -> None:
+        """Bring the file to this version; of several processes one does it.
+
+        Raises:
+            StoreError: a newer version made the file.
+        """
+        if self._version() == len(MIGRATIONS):
+            return
+        with self.locked() as db:
+            version = self._version()
+            if version > len(MIGRATIONS):
+                raise StoreError(
+                    f"{shown(str(self.folder / NAME))} has version {version}, wanted at most {len(MIGRATIONS)}; "
+                    f"upgrade spiritsafe"
+                )
+            for script in MIGRATIONS[version:]:
+                for statement in filter(str.strip, script.split(";")):
+                    db.execute(statement)
+            db.execute(f"pragma application_id = {len(MIGRATIONS)}")
+
+    def _version(self) -> int:
+        """How many migrations the file has seen; `user_version` is taken by `changes`."""
+        row: tuple[int] = self._db.execute("pragma application_id").fetchone()
+        return row[0]
 
     def read(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """The rows that `query` finds."""

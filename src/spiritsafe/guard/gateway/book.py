@@ -6,7 +6,8 @@ a request.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from spiritsafe.guard.accounts import Accounts
 from spiritsafe.guard.keys import digest_of
@@ -20,12 +21,14 @@ class Known:
         name, segment: as in `guard.accounts`.
         number: its row in the limits' cells.
         ends_at: unix seconds at which the key it came with ends; None for one that does not.
+        facts: what the operator has noted of the account.
     """
 
     name: str
     segment: str
     number: int
     ends_at: float | None
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 class Book:
@@ -56,7 +59,7 @@ class Book:
         if changes == self.version:
             return False
         self._by_digest = {
-            key.digest: Known(key.account, key.segment, key.number, key.ends_at)
+            key.digest: Known(key.account, key.segment, key.number, key.ends_at, key.facts)
             for key in self._accounts.working_keys()
         }
         self.version = changes

@@ -13,6 +13,7 @@ from spiritsafe.cli.main import app
 from spiritsafe.distil.curators import CURATORS
 from spiritsafe.distil.losses import LOSSES
 from spiritsafe.distil.prompts import SOURCES
+from spiritsafe.guard.log.features import COLUMNS
 from spiritsafe.guard.policy_file import RuleTable, SegmentTable
 from spiritsafe.guard.settings_file import SECTIONS, File
 from spiritsafe.models.embedded import rows as embedded_rows
@@ -53,6 +54,7 @@ def test_the_recipe_page_is_what_its_script_writes() -> None:
         ("endpoints.md", [one.name for one in ENDPOINTS]),
         ("models.md", [one.name for one in embedded_rows()]),
         ("guard-file.md", [name for one in GUARD_TABLES for name in one.model_fields]),
+        ("log-format.md", [name for name, _ in COLUMNS]),
         ("losses.md", [one.name for one in LOSSES]),
         ("policy-file.md", [*SegmentTable.model_fields, *RuleTable.model_fields, "mode", "throttle"]),
         ("prompts.md", [kind for section, _ in SOURCES for kind in get_args(section.model_fields["kind"].annotation)]),

@@ -216,7 +216,10 @@ class Accounts:
             "where revoked_at is null and (ends_at is null or ends_at > ?)",
             self._now_s(),
         )
-        return [WorkingKey(*row[:-1], orjson.loads(row[-1])) for row in rows]
+        return [
+            WorkingKey(digest, number, name, segment, ends_at, orjson.loads(facts))
+            for digest, number, name, segment, ends_at, facts in rows
+        ]
 
     def changes(self) -> int:
         """A number that another one follows whenever anyone, here or in another process, has changed something."""

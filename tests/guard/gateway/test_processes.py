@@ -13,10 +13,11 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import orjson
 import pytest
@@ -33,7 +34,7 @@ GUARD = """
 [listen]
 address = "127.0.0.1:0"
 workers = {workers}
-[ops]
+{listen}[ops]
 address = "127.0.0.1:0"
 [[upstream]]
 name = "up"
@@ -97,9 +98,17 @@ def until(what: Callable[[], bool], patience_s: float = 20.0) -> float:
 
 
 @contextmanager
-def served(url: str, folder: Path, *, workers: int = 1, durability: str = "interval") -> Iterator[Served]:
+def served(
+    url: str,
+    folder: Path,
+    *,
+    workers: int = 1,
+    durability: str = "interval",
+    listen: str = "",
+    environ: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Served]:
     init(folder)
-    (folder / "guard.toml").write_text(GUARD.format(url=url, workers=workers, durability=durability))
+    (folder / "guard.toml").write_text(GUARD.format(url=url, workers=workers, durability=durability, listen=listen))
     with Accounts.open(folder / "guard") as accounts:
         key = accounts.add("acme")
     process = subprocess.Popen(
@@ -107,7 +116,7 @@ def served(url: str, folder: Path, *, workers: int = 1, durability: str = "inter
         stdout=subprocess.PIPE,
         stderr=(folder / "said").open("w"),
         text=True,
-        env={**os.environ, "UP_KEY": "sk-operator"},
+        env={**os.environ, "UP_KEY": "sk-operator", **environ},
     )
     try:
         assert process.stdout is not None
@@ -205,7 +214,7 @@ def test_an_address_that_is_taken_is_said_in_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         init(tmp_path)
-        text = GUARD.format(url="http://127.0.0.1:9/v1", workers=1, durability="interval")
+        text = GUARD.format(url="http://127.0.0.1:9/v1", workers=1, durability="interval", listen="")
         (tmp_path / "guard.toml").write_text(text.replace("127.0.0.1:0", f"127.0.0.1:{port}", 1))
         done = subprocess.run(
             [sys.executable, "-c", COMMAND, "guard", "serve", str(tmp_path / "guard.toml")],
@@ -260,3 +269,23 @@ def test_nothing_that_a_customer_saw_completed_is_lost_when_a_worker_is_killed(t
         assert lost == []
     else:
         assert len(lost) <= 3 * 50  # what came in the 10 ms before each kill, with room for a slow machine
+
+
+def test_tls_in_front_and_behind(tmp_path: Path) -> None:
+    """Two gateways in a row: the inner one has a certificate, which the outer one checks as an upstream's."""
+    certificate, private_key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    made = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    files = ["-keyout", str(private_key), "-out", str(certificate)]
+    subprocess.run([*made.split(), *names, *files], check=True, capture_output=True)
+    tls = f'certificate = "{certificate}"\nprivate_key = "{private_key}"\n'
+    trusted = {"SSL_CERT_FILE": str(certificate)}
+    with (
+        served_in_thread(lambda asked: "blue") as up,
+        served(up.base_url, tmp_path / "inner", listen=tls) as inner,
+        served(inner.url, tmp_path / "outer", environ=trusted | {"UP_KEY": inner.key}) as outer,
+        served(inner.url, tmp_path / "wary", environ={"UP_KEY": inner.key}) as wary,
+    ):
+        assert inner.url.startswith("https://")
+        assert outer.post()[0] == 200
+        assert wary.post()[0] == 502  # whose certificate it is, nobody has said

@@ -120,12 +120,14 @@ class Meter:
 
     Attributes:
         others: what other machines have used, by slot; added to what is counted here.
+        touched: slots that this worker has counted in, for whoever shares them and then clears it; None: nobody does.
     """
 
     def __init__(self, cells: Sequence[memoryview], own: int) -> None:
         self._own = cells[own]
         self._rest = [*cells[:own], *cells[own + 1 :]]
         self.others: dict[int, Counts] = {}
+        self.touched: set[int] | None = None
 
     @staticmethod
     def bytes_for(slots: int = SLOTS) -> int:
@@ -147,6 +149,8 @@ class Meter:
         own = self._own
         own[at + _REQUESTS] += 1
         own[at + _OPEN] += 1
+        if self.touched is not None:
+            self.touched.add(slot)
         return None
 
     def spend(self, slot: int, now_s: float, tokens: int, microdollars: int) -> None:
@@ -160,12 +164,16 @@ class Meter:
             own[at + _DAY_TOKENS] += tokens
         if microdollars > 0:
             own[at + _DAY_MICRODOLLARS] += microdollars if microdollars < MOST_AT_ONCE else MOST_AT_ONCE
+        if self.touched is not None:
+            self.touched.add(slot)
 
     def leave(self, slot: int) -> None:
         """A request that was let in has ended."""
         at = slot * FIELDS + _OPEN
         if self._own[at]:
             self._own[at] -= 1
+        if self.touched is not None:
+            self.touched.add(slot)
 
     def forget_open(self, slots: Iterable[int]) -> None:
         """No request of this worker is under way: for one that takes the place of a worker that died."""
@@ -188,10 +196,10 @@ class Meter:
         )
 
     def here(self, slot: int, now_s: float) -> Counts:
-        """What the workers of this machine have counted together, for other machines to add in."""
+        """What this worker has counted, for other machines to add in."""
         at = slot * FIELDS
         self._turn(at, now_s)
-        return Counts._make(self._counted(at))
+        return Counts._make(self._own[at : at + FIELDS].tolist())
 
     def _used(self, slot: int, at: int) -> list[int]:
         """The `Counts` of now, by all workers and machines; the own calendar must have been turned."""
@@ -263,6 +271,26 @@ def _anthropic(what: bytes, most: int, room: int, reset_s: float, at: float) -> 
     # Rounded up, so that whoever waits until then has waited long enough.
     reset = _date_of(ceil(at + reset_s))
     return (name + b"-limit", b"%d" % most), (name + b"-remaining", b"%d" % room), (name + b"-reset", reset)
+
+
+def together(parts: Iterable[Counts], now_s: float) -> Counts:
+    """What several machines have counted, as one count of now.
+
+    Their clocks may differ a little: what is of the minute that begins next counts as of this one.
+    """
+    minute = int(now_s // MINUTE_S)
+    counts = list(Counts(minute=minute, day=minute * MINUTE_S // DAY_S))
+    for part in parts:
+        if part.minute == minute + 1:
+            part = part._replace(
+                minute=minute,
+                requests=part.requests + part.requests_before,
+                requests_before=0,
+                tokens=part.tokens + part.tokens_before,
+                tokens_before=0,
+            )
+        _add(counts, part)
+    return Counts._make(counts)
 
 
 @lru_cache(maxsize=256)

@@ -172,6 +172,16 @@ class Rulings:
             self._decide(db, (account,), now_s)
         return self._in_force(account)
 
+    def add_rulings(self, rulings: Iterable[Ruling]) -> None:
+        """Keep what persons decided at another gateway, each in its place by time, and decide."""
+        came = sorted(rulings, key=lambda ruling: ruling.at)
+        if not came:
+            return
+        with self._db.change() as db:
+            for ruling in came:
+                _place(db, ruling)
+            self._decide(db, dict.fromkeys(ruling.account for ruling in came), self._now_s())
+
     def rulings(self, account: str) -> list[Ruling]:
         """All that was ever ruled about an account, newest first; the first alone counts."""
         rows = self._db.read(f"select {_RULING} from rulings where account = ? order by rowid desc", account)
@@ -274,6 +284,17 @@ class Rulings:
         if row is not None and (self._policy is None or self._policy.version != row[0]):
             self._policy = policy_from_json(row[1])
         return None if row is None else self._policy
+
+
+def _place(db: sqlite3.Connection, ruling: Ruling) -> None:
+    """Put the ruling before those that were made after it: the last one of an account counts."""
+    row = (ruling.account, ruling.action, ruling.reason, ruling.by, ruling.at, ruling.expires_at)
+    later = db.execute(
+        "select rowid from rulings where account = ? and at > ? order by rowid", (ruling.account, ruling.at)
+    ).fetchall()
+    db.execute(f"insert into rulings ({_RULING}) values (?, ?, ?, ?, ?, ?)", row)
+    for moved in later:
+        db.execute("update rulings set rowid = (select max(rowid) + 1 from rulings) where rowid = ?", moved)
 
 
 def _keep(db: sqlite3.Connection, decision: Decision, segment: str, now_s: float, change: int) -> None:

@@ -42,7 +42,7 @@ url = "{url}"
 key_env = "UP_KEY"
 [log]
 durability = "{durability}"
-compact_s = 0
+compact_s = {compact_s}
 [bounds]
 drain_s = 20
 """
@@ -105,10 +105,12 @@ def served(
     workers: int = 1,
     durability: str = "interval",
     listen: str = "",
+    compact_s: int = 0,
     environ: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Served]:
     init(folder)
-    (folder / "guard.toml").write_text(GUARD.format(url=url, workers=workers, durability=durability, listen=listen))
+    text = GUARD.format(url=url, workers=workers, durability=durability, listen=listen, compact_s=compact_s)
+    (folder / "guard.toml").write_text(text)
     with Accounts.open(folder / "guard") as accounts:
         key = accounts.add("acme")
     process = subprocess.Popen(
@@ -214,7 +216,7 @@ def test_an_address_that_is_taken_is_said_in_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         init(tmp_path)
-        text = GUARD.format(url="http://127.0.0.1:9/v1", workers=1, durability="interval", listen="")
+        text = GUARD.format(url="http://127.0.0.1:9/v1", workers=1, durability="interval", listen="", compact_s=0)
         (tmp_path / "guard.toml").write_text(text.replace("127.0.0.1:0", f"127.0.0.1:{port}", 1))
         done = subprocess.run(
             [sys.executable, "-c", COMMAND, "guard", "serve", str(tmp_path / "guard.toml")],
@@ -289,3 +291,17 @@ def test_tls_in_front_and_behind(tmp_path: Path) -> None:
         assert inner.url.startswith("https://")
         assert outer.post()[0] == 200
         assert wary.post()[0] == 502  # whose certificate it is, nobody has said
+
+
+def test_the_log_becomes_parquet_while_the_gateway_runs(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    with served_in_thread(lambda asked: "blue") as up, served(up.base_url, tmp_path, compact_s=1) as guard:
+        assert guard.post()[0] == 200
+        log = tmp_path / "guard" / "log"
+        until(lambda: bool(list(log.glob("features/**/*.parquet"))) and bool(list(log.glob("bodies/**/*.parquet"))))
+    (features,) = log.glob("features/segment=ordinary/day=*/hour=*/bucket=*/*.parquet")
+    (bodies,) = log.glob("bodies/segment=ordinary/day=*/hour=*/bucket=*/*.parquet")
+    (row,) = parquet.ParquetFile(features).read().to_pylist()
+    assert (row["account"], row["outcome"], row["output_tokens"]) == ("acme", "completed", 1)
+    (body,) = parquet.ParquetFile(bodies).read().to_pylist()
+    assert orjson.loads(body["request"]) == ASK

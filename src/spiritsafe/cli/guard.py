@@ -11,6 +11,7 @@ from spiritsafe.guard.accounts import OVERLAP_S, SEGMENTS, Accounts
 
 app = App(name="guard", help="In front of your own model: who may ask, and what leaves it.")
 app.command("spiritsafe.cli.guard_serve:serve", name="serve")
+app.command("spiritsafe.cli.guard_serve:decide", name="decide")
 app.command("spiritsafe.cli.guard_serve:init", name="init")
 app.command("spiritsafe.cli.guard_log:app", name="log")
 app.command("spiritsafe.cli.guard_policy:app", name="policy")

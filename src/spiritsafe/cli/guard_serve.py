@@ -1,4 +1,4 @@
-"""`spiritsafe guard serve` and `guard init`: the gateway itself."""
+"""`spiritsafe guard serve|decide|init`: the gateway itself, and its decisions for another one."""
 
 from __future__ import annotations
 
@@ -30,6 +30,22 @@ def serve(settings: Path = Path("guard.toml")) -> None:
             gateway.watch()
     except KeyboardInterrupt:
         return
+
+
+def decide(settings: Path = Path("guard.toml"), *, address: str = "127.0.0.1:9465") -> None:
+    """Decide for a gateway that you have already: nginx (auth_request) or Envoy (ext_authz) asks, until stopped.
+
+    Parameters
+    ----------
+    settings:
+        The guard.toml, for its data folder and policy.
+    address:
+        Where to answer; nobody but the proxy may reach it.
+    """
+    from spiritsafe.guard.adapters.decision_service import serve_decisions
+    from spiritsafe.guard.settings_file import read_settings
+
+    serve_decisions(read_settings(settings), address, _tell)
 
 
 def init(folder: Path = Path()) -> None:

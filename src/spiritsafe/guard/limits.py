@@ -201,6 +201,10 @@ class Meter:
         self._turn(at, now_s)
         return Counts._make(self._own[at : at + FIELDS].tolist())
 
+    def used_since(self, slots: Iterable[int], day: int) -> set[int]:
+        """Those of `slots` in which this worker has counted on that day (since 1970) or later."""
+        return {slot for slot in slots if self._own[slot * FIELDS + _DAY] >= day}
+
     def _used(self, slot: int, at: int) -> list[int]:
         """The `Counts` of now, by all workers and machines; the own calendar must have been turned."""
         counts = self._counted(at)

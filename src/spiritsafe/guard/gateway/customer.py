@@ -11,16 +11,18 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httptools
 
 from spiritsafe.guard.gateway.answers import refusal
 from spiritsafe.guard.gateway.flow import Flow
 from spiritsafe.guard.gateway.heads import MOST_HEAD_BYTES, BadRequest, Head, Headers, checked_head
+from spiritsafe.guard.gateway.repeats import Repeat, repeat_of
 
 if TYPE_CHECKING:
     from spiritsafe.guard.gateway.book import Known
+    from spiritsafe.guard.gateway.callers import Caller
     from spiritsafe.guard.gateway.desk import Desk
 
 MOST_AHEAD = 4
@@ -34,19 +36,31 @@ MOST_WRITE_AHEAD_BYTES = 256 << 10
 
 NOT_HTTP = BadRequest(400, "got something that is not HTTP/1.1, wanted a request as the API's clients send it")
 
+MOST_FRAMING_BYTES = 64 << 10
+"""Of a chunked body, beyond as much as it has of body: chunks of a byte each cost far more than what they bring."""
+
+MOST_SIZE_LINE = 32
+"""Bytes of a chunk's size and line ends that have come before the chunk is whole; what is longer is an extension."""
+
+_SURPLUS = BadRequest(400, "got a chunked body with extensions or something behind it; send plain chunks")
+
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _HEAD_END = b"\r\n\r\n"
 
 
 class Customer(asyncio.Protocol):
-    """The connection of one customer."""
+    """The connection of one customer.
+
+    Attributes:
+        transport: where its answers go.
+    """
 
     __slots__ = (
-        "_account",
         "_ahead",
         "_bad",
         "_body",
         "_body_bytes",
+        "_caller",
         "_chunk_bytes",
         "_desk",
         "_fed_bytes",
@@ -54,6 +68,7 @@ class Customer(asyncio.Protocol):
         "_framing_bytes",
         "_head",
         "_headers",
+        "_is_amid",
         "_is_gone",
         "_is_lingering",
         "_is_paused",
@@ -62,24 +77,29 @@ class Customer(asyncio.Protocol):
         "_known_version",
         "_last_key",
         "_loop",
+        "_missing_bytes",
         "_parser",
         "_peer",
         "_raw",
+        "_repeat",
         "_since_s",
         "_target",
-        "_transport",
+        "_unread_bytes",
+        "transport",
     )
 
     def __init__(self, desk: Desk, loop: asyncio.AbstractEventLoop) -> None:
         self._desk = desk
         self._loop = loop
         self._flow: Flow | None = None
-        self._ahead: deque[tuple[Head, Known, bytes]] = deque()
+        self._ahead: deque[tuple[Caller, bytes]] = deque()
         self._bad: BadRequest | None = None
-        self._is_gone = self._is_lingering = self._is_paused = self._is_slow = False
+        self._is_amid = self._is_gone = self._is_lingering = self._is_paused = self._is_slow = False
+        self._repeat: tuple[Repeat, Caller, int] | None = None
         self._known: Known | None = None
         self._last_key = b""
         self._known_version = -1
+        self._unread_bytes = 0
         self._peer = ""
         self._since_s = loop.time()
         self._parser = httptools.HttpRequestParser(self)
@@ -90,19 +110,19 @@ class Customer(asyncio.Protocol):
         self._target = b""
         self._headers: Headers = []
         self._head: Head | None = None
-        self._account: Known | None = None
+        self._caller: Caller | None = None
         self._body: list[bytes] = []
         self._raw: list[bytes] = []
-        self._body_bytes = self._chunk_bytes = self._framing_bytes = self._fed_bytes = 0
+        self._body_bytes = self._chunk_bytes = self._framing_bytes = self._fed_bytes = self._missing_bytes = 0
 
     # --- the connection ----------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A customer has connected."""
-        self._transport: asyncio.Transport = transport  # type: ignore[assignment]  # a stream, as was asked for
+        self.transport: asyncio.Transport = transport  # type: ignore[assignment]  # a stream, as was asked for
         peer = transport.get_extra_info("peername")
         self._peer = peer[0] if peer else ""
-        self._transport.set_write_buffer_limits(high=MOST_WRITE_AHEAD_BYTES)
+        self.transport.set_write_buffer_limits(high=MOST_WRITE_AHEAD_BYTES)
         if not self._desk.arrived(self):
             self._say_no(BadRequest(503, "too many connections; try again soon", "overloaded"))
 
@@ -122,10 +142,45 @@ class Customer(asyncio.Protocol):
         """What the customer sends."""
         if self._is_lingering or self._bad is not None:
             return
-        if self._flow is not None and not self._is_paused:
-            # Whoever sends ahead is read from again when its answer is out.
-            self._is_paused = True
-            self._transport.pause_reading()
+        if self._flow is not None:
+            if not self._is_paused:
+                # Whoever sends ahead is read from again when its answer is out.
+                self._is_paused = True
+                self.transport.pause_reading()
+        elif self._repeat is not None and not self._is_amid and self._is_repeated(data, *self._repeat):
+            return
+        self._parse(data)
+
+    def _is_repeated(self, data: bytes, repeat: Repeat, caller: Caller, version: int) -> bool:
+        """Take `data` without the parser, where it goes on with a request or begins one as the last one began."""
+        if self._missing_bytes:
+            self._go_on(data, caller)
+            return True
+        found = repeat.body_in(data) if version == self._desk.book.version else None
+        if found is None or found[0] > self._desk.most_body_bytes:
+            return False
+        length, body = found
+        if len(body) == length:
+            self._start(caller, body)
+        else:
+            self._since_s = self._loop.time()
+            self._head, self._fed_bytes = caller.head, len(data)
+            self._body, self._missing_bytes = [body], length - len(body)
+        return True
+
+    def _go_on(self, data: bytes, caller: Caller) -> None:
+        """Another piece of the body of a request whose head was a repetition."""
+        missing_bytes = self._missing_bytes
+        self._body.append(data[:missing_bytes])
+        self._missing_bytes = max(missing_bytes - len(data), 0)
+        if self._missing_bytes == 0:
+            body = b"".join(self._body)
+            self._begin()
+            self._start(caller, body)
+            if len(data) > missing_bytes:
+                self.data_received(data[missing_bytes:])
+
+    def _parse(self, data: bytes) -> None:
         if self._fed_bytes == 0:
             self._since_s = self._loop.time()
         if self._head is None:
@@ -140,8 +195,25 @@ class Customer(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._refuse(NOT_HTTP)
         else:
-            if self._head is None and self._fed_bytes > MOST_HEAD_BYTES:
+            self._check_size()
+
+    def _check_size(self) -> None:
+        """Refuse what is too long already, though it has not ended."""
+        if self._head is None:
+            if self._fed_bytes > MOST_HEAD_BYTES:
                 self._refuse(_too_long_head())
+        elif self._head.content_length is None and self._surplus_bytes > MOST_SIZE_LINE:
+            self._refuse(_SURPLUS)
+
+    @property
+    def _is_deaf(self) -> bool:
+        """Whether what still comes is thrown away."""
+        return self._is_lingering or self._bad is not None
+
+    @property
+    def _surplus_bytes(self) -> int:
+        """Bytes of a chunked request that are neither its head nor its body nor the plain framing of a whole chunk."""
+        return self._fed_bytes - self._framing_bytes - self._body_bytes
 
     def pause_writing(self) -> None:
         """The customer reads slowly."""
@@ -157,8 +229,14 @@ class Customer(asyncio.Protocol):
 
     # --- the parser's calls ------------------------------------------------------------------------------------------
 
+    def on_message_begin(self) -> None:
+        """Parser: the first byte of a request."""
+        self._is_amid = True
+
     def on_url(self, target: bytes) -> None:
         """Parser: a piece of the request target."""
+        if self._is_deaf:
+            raise NOT_HTTP
         self._target += target
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -177,10 +255,13 @@ class Customer(asyncio.Protocol):
             self._framing_bytes = self._head_length()
         elif length > desk.most_body_bytes:
             raise _too_long_body(desk.most_body_bytes)
-        if not desk.is_health(head):
-            self._account = self._account_of(head.key)
+        if desk.is_health(head):
+            if length != 0:
+                raise BadRequest(400, "got a body with a GET, wanted none; remove it")
+        else:
+            self._caller = desk.caller(head, self._account_of(head.key), self._peer)
         if b"expect" in head.fields and self._flow is None and head.fields[b"expect"].lower() == b"100-continue":
-            self._transport.write(_CONTINUE)
+            self.transport.write(_CONTINUE)
 
     def _account_of(self, key: bytes) -> Known:
         """Whose key it is; the one that came last on this connection is not looked up again while nothing changes."""
@@ -207,6 +288,8 @@ class Customer(asyncio.Protocol):
     def on_chunk_complete(self) -> None:
         """Parser: a chunk is whole: its size in hexadecimal and two line ends were around it."""
         self._framing_bytes += len(b"%x" % self._chunk_bytes) + 4
+        if self._framing_bytes > self._body_bytes + MOST_FRAMING_BYTES:
+            raise BadRequest(400, "got a body in tiny chunks; send larger ones")
 
     def on_body(self, data: bytes) -> None:
         """Parser: a piece of the body."""
@@ -218,25 +301,37 @@ class Customer(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Parser: the request is whole."""
-        head, account, body = self._head, self._account, b"".join(self._body)
+        head, caller, body = self._head, self._caller, b"".join(self._body)
         assert head is not None
-        if head.content_length is None and self._fed_bytes != self._framing_bytes + self._body_bytes:
-            raise BadRequest(400, "got a chunked body with extensions or something behind it; send plain chunks")
+        if head.content_length is None and self._surplus_bytes:
+            raise _SURPLUS
+        self._repeat = None if caller is None else self._repeat_of(caller)
+        self._is_amid = False
         self._begin()
         if self._flow is not None:
-            if len(self._ahead) >= MOST_AHEAD or account is None:
+            if len(self._ahead) >= MOST_AHEAD or caller is None:
                 raise BadRequest(400, f"got more than {MOST_AHEAD} requests ahead of their answers; wait for these")
-            self._ahead.append((head, account, body))
-        elif account is None:
+            self._ahead.append((caller, body))
+        elif caller is None:
             self.write([self._desk.health(head)])
             self._after(keep_alive=head.keep_alive)
         else:
-            self._start(head, account, body)
+            self._start(caller, body)
+
+    def _repeat_of(self, caller: Caller) -> tuple[Repeat, Caller, int] | None:
+        """What the next request is known by, if it begins as this one did and no account has changed since."""
+        head = caller.head
+        if head.content_length is None or not head.keep_alive or b"expect" in head.fields:
+            return None
+        if caller.account.ends_at is not None:
+            return None
+        repeat = repeat_of(b"".join(self._raw), self._fed_bytes - self._body_bytes, head.content_length)
+        return None if repeat is None else (repeat, caller, self._known_version)
 
     # --- the answer --------------------------------------------------------------------------------------------------
 
-    def _start(self, head: Head, account: Known, body: bytes) -> None:
-        self._flow = flow = Flow(self._desk, self, head, account)
+    def _start(self, caller: Caller, body: bytes) -> None:
+        self._flow = flow = Flow(self._desk, self, caller)
         flow.start(body)
         if self._is_slow:
             flow.hold_back()
@@ -246,9 +341,9 @@ class Customer(asyncio.Protocol):
         if self._is_gone:
             return
         if len(pieces) == 1:
-            self._transport.write(pieces[0])
+            self.transport.write(pieces[0])
         else:
-            self._transport.writelines(pieces)
+            self.transport.writelines(pieces)
 
     def next(self, *, keep_alive: bool) -> None:
         """The answer is out: on to the next request, or the end."""
@@ -268,20 +363,19 @@ class Customer(asyncio.Protocol):
             self._since_s = self._loop.time()
             if self._is_paused:
                 self._is_paused = False
-                self._transport.resume_reading()
+                self.transport.resume_reading()
 
     def cut(self) -> None:
         """End the connection where an answer breaks off, so that nobody takes it for whole."""
         self._flow = None
+        self._since_s = self._loop.time()
         if not self._is_gone:
-            self._transport.close()
-
-    def client(self, head: Head) -> dict[str, Any]:
-        """What is known of who asks, besides its account."""
-        return self._desk.client_of(self._peer, head)
+            self.transport.close()
 
     def _refuse(self, refused: BadRequest) -> None:
         """Refuse what is no request of anybody, as soon as the answers before it are out."""
+        if self._is_deaf:
+            return
         self._desk.counters.now["unauthorised" if refused.status == 401 else "malformed"] += 1
         if self._flow is None:
             self._say_no(refused)
@@ -299,31 +393,37 @@ class Customer(asyncio.Protocol):
         self._since_s = self._loop.time()
         self._begin()
         if not self._is_gone:
-            if self._transport.can_write_eof():
-                self._transport.write_eof()
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
             if self._is_paused:
-                self._transport.resume_reading()
+                self.transport.resume_reading()
 
     # --- time --------------------------------------------------------------------------------------------------------
 
     def check_time(self, now_s: float) -> None:
         """End what takes too long; called every second or so with the loop's clock."""
-        bounds, waited_s = self._desk.bounds, now_s - self._since_s
         if self._flow is not None:
             return
-        if self._is_lingering:
-            if waited_s > LINGER_S:
-                self._transport.abort()
-        elif self._fed_bytes == 0:
-            if waited_s > bounds.idle_s:
-                self._transport.close()
-        elif waited_s > (bounds.head_s if self._head is None else bounds.body_s):
+        bounds = self._desk.bounds
+        if self._is_lingering or self._fed_bytes == 0:
+            self._end_idle(now_s)
+        elif now_s - self._since_s > (bounds.head_s if self._head is None else bounds.body_s):
             self._say_no(BadRequest(408, "the request took too long to come; send it faster", "timeout"))
+
+    def _end_idle(self, now_s: float) -> None:
+        """End a connection on which no request comes; one that has still to read waits longer, while it reads."""
+        unread_bytes = self.transport.get_write_buffer_size()
+        if unread_bytes != self._unread_bytes:
+            self._unread_bytes, self._since_s = unread_bytes, now_s
+        bounds = self._desk.bounds
+        patience_s = bounds.stall_s if unread_bytes else LINGER_S if self._is_lingering else bounds.idle_s
+        if now_s - self._since_s > patience_s:
+            self.transport.abort()  # to close would be to wait for one who reads nothing
 
     def drain(self) -> None:
         """The gateway is stopping: go, unless an answer is on its way."""
         if self._flow is None:
-            self._transport.close()
+            self.transport.close()
         else:
             self._flow.keep_alive = False
             self._ahead.clear()

@@ -14,19 +14,21 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from spiritsafe.guard.gateway.answers import head_of
+from spiritsafe.guard.gateway.answers import Header, head_of
 from spiritsafe.guard.gateway.bodies import loaded_object
 from spiritsafe.guard.gateway.book import Book, Known
+from spiritsafe.guard.gateway.callers import Caller
 from spiritsafe.guard.gateway.counters import Counters
 from spiritsafe.guard.gateway.edits import Edits, edits_for
 from spiritsafe.guard.gateway.gate import Gate
 from spiritsafe.guard.gateway.heads import BadRequest, Head
 from spiritsafe.guard.gateway.journal import Entry, Journal
-from spiritsafe.guard.gateway.routes import Route, Routes
+from spiritsafe.guard.gateway.routes import Route, Routes, rendered
 from spiritsafe.guard.gateway.upstream import Pool
 from spiritsafe.guard.handles import SURFACES as HANDLE_SURFACES
 from spiritsafe.guard.handles import Handles, Replayed, session_of
 from spiritsafe.guard.hygiene import editor_for, refusal_of
+from spiritsafe.guard.keys import digest_of
 from spiritsafe.guard.limits import Meter
 from spiritsafe.guard.policy import Action, Decision, Policy
 from spiritsafe.guard.settings import Bounds, ClientSettings, LogSettings
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 MARK = b"x-spiritsafe-mark"
 """The header that asks an upstream to mark its answer, with the id of the decision."""
+
+IDEMPOTENCY = b"idempotency-key"
 
 HEALTH = (b"/healthz", b"/readyz")
 
@@ -88,8 +92,9 @@ class Desk(Gate):
         log: LogSettings,
         client: ClientSettings,
         summarise: Callable[[str], str] | None = None,
+        now_s: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(book, policy, meter)
+        super().__init__(book, policy, meter, now_s)
         self.routes = routes
         self.journal = journal
         self.counters = counters
@@ -138,7 +143,13 @@ class Desk(Gate):
         """Whether new work is taken."""
         return not (self.is_draining or self.journal.is_full or (self.is_strict and self.journal.is_failing))
 
-    def client_of(self, peer: str, head: Head) -> dict[str, Any]:
+    def caller(self, head: Head, account: Known, peer: str) -> Caller:
+        """Who asks from the address `peer`, and for what."""
+        api = self.api_of(head)
+        surface = surface_of(head.method, head.path, anthropic=api == "anthropic")
+        return Caller(head, account, api, surface, self._client_of(peer, head), self._repeated(head, account))
+
+    def _client_of(self, peer: str, head: Head) -> dict[str, Any]:
         """What is known of who asks: the address, what its client says of itself, what a proxy in front has found."""
         facts: dict[str, Any] = {"ip": peer, "user_agent": head.fields.get(b"user-agent", b"").decode("latin-1")}
         if peer in self._client.proxies:
@@ -150,13 +161,14 @@ class Desk(Gate):
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
-    def planned(self, head: Head, body: bytes, account: Known, entry: Entry) -> Plan:
+    def planned(self, caller: Caller, body: bytes, entry: Entry) -> Plan:
         """What is to be done with a request; says in `entry` what it is as soon as that is known.
 
         Raises:
             BadRequest: it is refused.
         """
-        surface, model, data = self._read(head, body, entry)
+        account = caller.account
+        surface, model, data = _read(caller.surface, body, entry)
         hygiene = self.policy.segments[account.segment].hygiene
         decision = self._standing(account, entry) if self.standings else None
         action = self.checked(decision)
@@ -175,34 +187,8 @@ class Desk(Gate):
         thinks_first = route.settings.thinks_first
         editor = editor_for(hygiene, surface.name, action, asked, summarise=self._summarise, thinks_first=thinks_first)
         mark = ((MARK, decision.id.encode()),) if action == "mark" and decision is not None else ()
-        request = route.rendered(head, surface, sent, mark)
+        request = rendered(caller.start(route), surface, sent, mark)
         return Plan(surface, route, request, edits_for(editor, handles), self._most_answer_bytes)
-
-    def _read(self, head: Head, body: bytes, entry: Entry) -> tuple[Surface, str, dict[str, Any]]:
-        """What is asked for, of which model, and the body as JSON.
-
-        Raises:
-            BadRequest: nothing that there is.
-        """
-        surface = surface_of(head.method, head.path, anthropic=self.api_of(head) == "anthropic")
-        if surface is None:
-            raise BadRequest(404, "there is nothing at this path and method", "unknown_url")
-        received = entry.received
-        received["surface"] = surface.name
-        if surface.reader is None:
-            if body:
-                raise BadRequest(400, "got a body with a GET, wanted none; remove it")
-            received["model"], received["stream"] = "", False
-            return surface, "", {}
-        data = loaded_object(body)
-        entry.request, entry.request_bytes = body, len(body)
-        model, stream = data.get("model"), data.get("stream")
-        if not isinstance(model, str) or not model:
-            raise BadRequest(400, "got no model, wanted its name as a string", "missing_model")
-        if stream is not None and not isinstance(stream, bool):
-            raise BadRequest(400, "got a stream that is neither true nor false", "invalid_stream")
-        received["model"], received["stream"] = model, stream is True
-        return surface, model, data
 
     def _handles(self, account: Known, surface: Surface, model: str, data: dict[str, Any]) -> Handles | None:
         """What binds the reasoning handles of this exchange to its account, conversation and model."""
@@ -222,6 +208,17 @@ class Desk(Gate):
             entry.received["replayed"] = replayed.kind
             self.counters.now["handles_replayed"] += 1
             raise BadRequest(400, str(replayed), "reasoning_handle_refused") from None
+
+    def _repeated(self, head: Head, account: Known) -> tuple[Header, ...]:
+        """The key by which an upstream knows a request that is repeated, of this account's own.
+
+        All customers are one to the upstream: with the same key, one would be given the answer of another.
+        """
+        key = head.fields.get(IDEMPOTENCY)
+        if key is None:
+            return ()
+        own = digest_of(self._handle_secret, b"%b\0%b" % (account.name.encode(), key))
+        return ((IDEMPOTENCY, own.hex().encode()),)
 
     def _standing(self, account: Known, entry: Entry) -> Decision | None:
         decision = self.decision_about(account.name)
@@ -268,12 +265,12 @@ class Desk(Gate):
         counts = self.counters.now
         counts[ended["outcome"]] += 1
         if entry.is_counted:
-            number = flow.account.number
+            number = flow.caller.account.number
             self.meter.leave(number)
             used = tokens or _estimated(entry, response)
             dollars = self.routes.dollars(entry.received["upstream"], *used)
             ended |= {"tokens": tokens, "dollars": dollars}
-            self.meter.spend(number, time.time(), sum(used), int((dollars or 0.0) * 1e6))
+            self.meter.spend(number, self.now_s(), sum(used), int((dollars or 0.0) * 1e6))
             counts["tokens_in"] += used[0]
             counts["tokens_out"] += used[1]
         self.journal.ended(entry, ended, response)
@@ -310,6 +307,32 @@ class Desk(Gate):
 
 _NOTHING_ASKED: dict[str, Any] = {}
 _ACTED = ("block", "challenge", "throttle", "strip", "mark")
+
+
+def _read(surface: Surface | None, body: bytes, entry: Entry) -> tuple[Surface, str, dict[str, Any]]:
+    """What is asked for, of which model, and the body as JSON.
+
+    Raises:
+        BadRequest: nothing that there is.
+    """
+    if surface is None:
+        raise BadRequest(404, "there is nothing at this path and method", "unknown_url")
+    received = entry.received
+    received["surface"] = surface.name
+    if surface.reader is None:
+        if body:
+            raise BadRequest(400, "got a body with a GET, wanted none; remove it")
+        received["model"], received["stream"] = "", False
+        return surface, "", {}
+    data = loaded_object(body)
+    entry.request, entry.request_bytes = body, len(body)
+    model, stream = data.get("model"), data.get("stream")
+    if not isinstance(model, str) or not model:
+        raise BadRequest(400, "got no model, wanted its name as a string", "missing_model")
+    if stream is not None and not isinstance(stream, bool):
+        raise BadRequest(400, "got a stream that is neither true nor false", "invalid_stream")
+    received["model"], received["stream"] = model, stream is True
+    return surface, model, data
 
 
 def _estimated(entry: Entry, response: bytes | None) -> tuple[int, int]:

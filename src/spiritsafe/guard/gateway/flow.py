@@ -11,12 +11,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from spiritsafe.guard.gateway.answers import Header, refusal
-from spiritsafe.guard.gateway.heads import BadRequest, Head
+from spiritsafe.guard.gateway.heads import BadRequest
 from spiritsafe.guard.gateway.journal import Entry
 from spiritsafe.guard.gateway.pump import Pump
 
 if TYPE_CHECKING:
-    from spiritsafe.guard.gateway.book import Known
+    from spiritsafe.guard.gateway.callers import Caller
     from spiritsafe.guard.gateway.customer import Customer
     from spiritsafe.guard.gateway.desk import Desk
 
@@ -26,6 +26,7 @@ FAILURES = {
     "malformed": ("upstream_failed", 502, "the model's answer was not HTTP; try again", "upstream_malformed"),
     "compressed": ("upstream_failed", 502, "the model compressed its answer unasked", "upstream_compressed"),
     "too_large": ("upstream_failed", 502, "the model's answer is too large to be checked", "upstream_too_large"),
+    "unreadable": ("upstream_failed", 502, "the model's answer cannot be checked; try again", "upstream_unreadable"),
     "timed_out": ("timed_out", 504, "the model took too long; try again", "upstream_timeout"),
     "shut_down": ("shut_down", 503, "the gateway is going down; send the request again", "shutting_down"),
 }
@@ -37,31 +38,29 @@ class Flow:
 
     Attributes:
         customer: the connection it came on.
-        head: its head.
-        account: whose it is.
+        caller: who asks and for what, by its head.
         id: of the exchange.
         keep_alive: whether another may follow on the connection.
         is_over: whether it has ended; nothing may be written then.
     """
 
-    __slots__ = ("_began_s", "_desk", "_entry", "_pump", "account", "customer", "head", "id", "is_over", "keep_alive")
+    __slots__ = ("_began_s", "_desk", "_entry", "_pump", "caller", "customer", "id", "is_over", "keep_alive")
 
-    def __init__(self, desk: Desk, customer: Customer, head: Head, account: Known) -> None:
+    def __init__(self, desk: Desk, customer: Customer, caller: Caller) -> None:
         self._desk = desk
         self._pump: Pump | None = None
         self._began_s = time.perf_counter()
         self.customer = customer
-        self.head = head
-        self.account = account
+        self.caller = caller
         self.id = desk.new_id()
-        self.keep_alive = head.keep_alive and not desk.is_draining
+        self.keep_alive = caller.head.keep_alive and not desk.is_draining
         self.is_over = False
         received = {
             "id": self.id,
-            "at": time.time(),
-            "account": account.name,
-            "segment": account.segment,
-            "client": customer.client(head),
+            "at": desk.now_s(),
+            "account": caller.account.name,
+            "segment": caller.account.segment,
+            "client": caller.client,
         }
         self._entry = Entry(received, None)
 
@@ -69,7 +68,7 @@ class Flow:
         """Check and admit the request and send it on, or refuse it."""
         self._desk.opened(self)
         try:
-            plan = self._desk.planned(self.head, body, self.account, self._entry)
+            plan = self._desk.planned(self.caller, body, self._entry)
         except BadRequest as refused:
             self.refuse(refused)
             return
@@ -81,7 +80,7 @@ class Flow:
         """What the gateway itself says in the head of an answer."""
         return [
             (b"x-spiritsafe-id", self.id.encode()),
-            *self._desk.limit_headers(self.account, self._desk.api_of(self.head)),
+            *self._desk.limit_headers(self.caller.account, self.caller.api),
         ]
 
     # --- the ways it can end -----------------------------------------------------------------------------------------
@@ -159,20 +158,23 @@ class Flow:
         pump = self._pump
         if pump is None or self.is_over:
             return
+        if pump.has_moved:
+            pump.has_moved, pump.moved_at_s = False, now_s
+            return
         bounds = self._desk.bounds
         if now_s - pump.moved_at_s > (bounds.first_byte_s if pump.first_byte_at_s is None else bounds.stall_s):
             self.give_up("timed_out")
 
     def _say(self, status: int, message: str, code: str, headers: tuple[Header, ...] = ()) -> None:
         own = [*self.own_headers(), *headers]
-        api = self._desk.api_of(self.head)
-        self.customer.write([refusal(api, status, message, code, own, keep_alive=self.keep_alive)])
+        self.customer.write([refusal(self.caller.api, status, message, code, own, keep_alive=self.keep_alive)])
 
     def _end(self, outcome: str, status: int, **more: Any) -> None:
         """Write the last record and count what was used."""
         self.is_over = True
         pump, response, tokens = self._pump, None, None
-        ended: dict[str, Any] = {"id": self.id, "ended_at": time.time(), "status": status, "outcome": outcome, **more}
+        ended_at = self._desk.now_s()
+        ended: dict[str, Any] = {"id": self.id, "ended_at": ended_at, "status": status, "outcome": outcome, **more}
         if pump is not None:
             now_s = time.perf_counter()
             ended["first_byte_s"] = None if pump.first_byte_at_s is None else pump.first_byte_at_s - self._began_s

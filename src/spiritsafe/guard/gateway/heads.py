@@ -2,7 +2,8 @@
 
 llhttp, strict as it is, lets through what two programs can read in two ways, and that is how requests are smuggled past
 a gateway. Here it is refused: a repeated Transfer-Encoding, Host, Content-Type or key, both keys at once, any
-Transfer-Encoding on HTTP/1.0, a missing or odd Host, a target that is no plain path, very long or very many headers.
+Transfer-Encoding on HTTP/1.0, a missing or odd Host, a target that is no plain path, very long or very many headers;
+and what no client of these APIs sends: other methods than GET and POST, other versions than 1.0 and 1.1, an upgrade.
 
 Source: RFC 9112, sections 3.2, 6.1 and 11.2; RFC 9110, section 7.2.
 """
@@ -15,6 +16,7 @@ from functools import lru_cache
 
 MOST_HEAD_BYTES = 32 << 10
 MOST_HEADERS = 100
+MOST_TARGET_BYTES = 4 << 10
 
 SINGLE = frozenset(
     b"host authorization x-api-key content-length transfer-encoding content-type content-encoding expect connection te "
@@ -27,7 +29,18 @@ PREFIX = b"/v1"
 _TARGET = re.compile(rb"(/[A-Za-z0-9._~:@!$&'()*+,;=%/-]*)(\?[A-Za-z0-9._~:@!$&'()*+,;=%/?\[\]-]*)?")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _LENGTH = re.compile(rb"[0-9]{1,15}")
-_ODD = (b"..", b"//", b"%2f", b"%2F", b"%5c", b"%5C", b"%00")
+_ODD = re.compile(
+    rb"\.\.|//|/\.(?:/|\Z)|%(?![0-9A-Fa-f]{2})|%(?:[01][0-9A-Fa-f]|2[35Ee]|3[Ff]|5[Cc]|7[Ff])"  # e.g. %2e is a dot
+)
+"""What a server behind may take for another path: dots and what ends or doubles a path, plain or written with %.
+
+A slash may be written so: clients do, for a model's name that has one.
+"""
+
+METHODS = (b"GET", b"POST")
+VERSIONS = ("1.1", "1.0")
+
+_ALLOW = ((b"allow", b"GET, POST"),)
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -77,6 +90,12 @@ def checked_head(method: bytes, target: bytes, version: str, headers: Headers) -
     Raises:
         BadRequest: it can be read in two ways, or is larger than what is allowed.
     """
+    if method not in METHODS:
+        raise BadRequest(405, "got another method than GET and POST; use one of them", "bad_method", _ALLOW)
+    if version not in VERSIONS:
+        raise BadRequest(505, "got another version of HTTP, wanted 1.1; send that", "bad_version")
+    if len(target) > MOST_TARGET_BYTES:
+        raise BadRequest(414, f"got a target of more than {MOST_TARGET_BYTES} bytes; send a shorter one", "too_large")
     fields = _fields(headers)
     path, query = _path(target)
     _check_host(fields, version)
@@ -116,7 +135,7 @@ def _path(target: bytes) -> tuple[bytes, bytes]:
     if found is None:
         raise BadRequest(400, "got a request target that is no plain path, wanted one like /v1/chat/completions")
     path, query = found.group(1), found.group(2) or b""
-    if any(odd in path for odd in _ODD):
+    if _ODD.search(path) is not None:
         raise BadRequest(400, "got a path that can be read in two ways, wanted a plain one; write it out")
     return (path[len(PREFIX) :] if path.startswith(b"/v1/") else path), query
 
@@ -168,6 +187,6 @@ def _keeps_alive(fields: dict[bytes, bytes], version: str) -> bool:
     if said is None:
         return version == "1.1"
     said = said.lower()
-    if b"upgrade" in said and b"http2-settings" not in said:
+    if b"upgrade" in said:
         raise BadRequest(400, "got an upgrade to another protocol, wanted plain HTTP/1.1; remove it")
     return b"close" not in said if version == "1.1" else b"keep-alive" in said

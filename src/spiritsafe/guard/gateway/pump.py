@@ -8,11 +8,12 @@ follows, it was not the last and goes out.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from spiritsafe.guard.gateway.answers import Header, head_of, passed_on
-from spiritsafe.guard.gateway.shaping import StreamShaper, TooLong, edited_body
-from spiritsafe.guard.gateway.tee import StreamTee, Tee, WholeTee
+from spiritsafe.guard.gateway.shaping import StreamShaper, TooLong, Unreadable, edited_body
+from spiritsafe.guard.gateway.tee import FOLD_BYTES, StreamTee, Tee, WholeTee
 from spiritsafe.guard.gateway.upstream import Connection
 
 if TYPE_CHECKING:
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from spiritsafe.guard.gateway.flow import Flow
 
 LAST_CHUNK = b"0\r\n\r\n"
+
+STREAM_SHARE = 8
+"""So many times longer than an answer in one piece may be a stream that the log keeps whole: it has more around it."""
+
+BODILESS = (204, 304)
+"""Answers that end with their head: a chunk behind it would be read as an answer. Source: RFC 9112, section 6.3."""
 
 
 class Pump:
@@ -33,7 +40,8 @@ class Pump:
     Attributes:
         status: of the upstream's answer; 0 before it began.
         first_byte_at_s: by `time.perf_counter`, when the first byte of the body came; None before.
-        moved_at_s: when the last one came.
+        moved_at_s: when the last one came, as of the last `has_moved` that was seen.
+        has_moved: whether one has come since `moved_at_s`; a clock a second is cheaper than one an event.
         tee: what the log keeps.
         has_written: whether the customer has been sent anything.
     """
@@ -51,7 +59,10 @@ class Pump:
         "_out",
         "_plan",
         "_shaper",
+        "_stream",
+        "_write",
         "first_byte_at_s",
+        "has_moved",
         "has_written",
         "moved_at_s",
         "status",
@@ -72,8 +83,11 @@ class Pump:
         self.status = 0
         self.first_byte_at_s: float | None = None
         self.moved_at_s = time.perf_counter()
+        self.has_moved = False
         self.tee: Tee | None = None
         self.has_written = False
+        self._stream: StreamTee | None = None
+        self._write: Callable[[bytes], None]
 
     def send(self) -> None:
         """Send the request on its way."""
@@ -96,9 +110,10 @@ class Pump:
         self.status = status
         self._head = passed_on(headers)
         surface = self._plan.surface
-        is_stream = surface.fold is not None and fields.get(b"content-type", b"").startswith(b"text/event-stream")
+        is_stream = surface.fold is not None and _is_event_stream(fields)
         whole = WholeTee(self._plan.most_answer_bytes)
-        self.tee = StreamTee(surface.fold()) if is_stream and surface.fold is not None else whole
+        most_bytes = STREAM_SHARE * self._plan.most_answer_bytes
+        self.tee = StreamTee(surface.fold(), most_bytes) if is_stream and surface.fold is not None else whole
         if self._plan.edits is not None and status < 300:
             if is_stream:
                 self._shaper = StreamShaper(self._plan.edits)
@@ -112,26 +127,53 @@ class Pump:
 
     def answer_data(self, data: bytes) -> None:
         """Keep a copy and pass it on."""
+        self.has_moved = True
+        stream = self._stream
+        if stream is None:
+            self._answer_data(data)
+            return
+        # An ordinary event: what `_answer_data` does of it, in one frame, as it is most of the work for a stream.
+        stream.parts.append(data)
+        stream.size += len(data)
+        if stream.size >= FOLD_BYTES:
+            stream.fold_now()
+        self._write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
+
+    def answer_pieces(self, pieces: list[bytes]) -> None:
+        """As one piece, unless the last has to be held alone."""
+        for data in pieces if self._is_strict else (b"".join(pieces),):
+            self.answer_data(data)
+
+    def _answer_data(self, data: bytes) -> None:
         tee = self.tee
         if tee is None:
             return
-        self.moved_at_s = time.perf_counter()
         if self.first_byte_at_s is None:
-            self.first_byte_at_s = self.moved_at_s
+            self.first_byte_at_s = time.perf_counter()
         tee.add(data)
         if self._editor_body is not None:
             return
         if self._is_strict:
-            self._out += self._held
-            self._held = []
-        is_last = self._is_strict and tee.may_end(data)
+            self._hold_or_pass(data, tee)
+        else:
+            self._pass(data, self._out)
+            if self._shaper is None and isinstance(tee, StreamTee):
+                self._stream = tee
+                self._write = self._flow.customer.transport.write
+        self.answer_flush()
+
+    def _hold_or_pass(self, data: bytes, tee: Tee) -> None:
+        self.release()
+        self._pass(data, self._held if tee.may_end(data) else self._out)
+
+    def _pass(self, data: bytes, to: list[bytes]) -> None:
         try:
             passed = data if self._shaper is None else self._shaper.feed(data)
         except TooLong:
             self._fail("too_large")
             return
         if passed:
-            (self._held if is_last else self._out).append(self._framed(passed))
+            to.append(self._framed(passed))
 
     def answer_flush(self) -> None:
         """Write what has come."""
@@ -191,9 +233,11 @@ class Pump:
     def _write_head(self, length: int | None) -> None:
         flow = self._flow
         framing: list[Header] = []
-        if length is not None:
+        if self.status in BODILESS:
+            pass
+        elif length is not None:
             framing.append((b"content-length", b"%d" % length))
-        elif flow.head.is_versioned:
+        elif flow.caller.head.is_versioned:
             self._is_chunked = True
             framing.append((b"transfer-encoding", b"chunked"))
         else:
@@ -205,17 +249,26 @@ class Pump:
         return b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data
 
     def _edit_whole(self, whole: WholeTee) -> bool:
-        """Write head and body of an answer that was read whole; False where it was too long for that."""
+        """Write head and body of an answer that was read whole; False where that cannot be."""
         if whole.is_cut:
             self._fail("too_large")
             return False
         assert self._plan.edits is not None
-        body = edited_body(self._plan.edits, whole.body())
+        try:
+            body = edited_body(self._plan.edits, whole.body())
+        except Unreadable:
+            self._fail("unreadable")
+            return False
         self._write_head(len(body))
         self._held.append(body)
         return True
 
     def _fail(self, why: str) -> None:
         self.drop()
-        self.tee = None
+        self.tee = self._stream = None
+        self._out = []
         self._flow.broken(why)
+
+
+def _is_event_stream(fields: dict[bytes, bytes]) -> bool:
+    return fields.get(b"content-type", b"").lower().startswith(b"text/event-stream")

@@ -22,7 +22,6 @@ FORWARDED = (
     b"anthropic-version",
     b"anthropic-beta",
     b"openai-beta",
-    b"idempotency-key",
     b"x-client-request-id",
     b"x-stainless-helper-method",
 )
@@ -50,17 +49,22 @@ class Route:
         """What the log calls it."""
         return self.settings.name
 
-    def rendered(self, head: Head, surface: Surface, body: bytes, more: Iterable[Header]) -> bytes:
-        """The bytes of the request; the body as it came."""
+    def start_of(self, head: Head, more: Iterable[Header] = ()) -> bytes:
+        """The beginning of a request with that head, and `more` headers: what does not depend on its body."""
         fields = head.fields
         lines = [b"%b %b%b%b HTTP/1.1\r\n" % (head.method, self.base, head.path, head.query), self.fixed]
         lines += [b"%b: %b\r\n" % (name, fields[name]) for name in FORWARDED if name in fields]
         lines += [b"%b: %b\r\n" % header for header in more]
-        if surface.method == "POST":
-            lines.append(b"content-length: %d\r\n" % len(body))
-        lines.append(b"\r\n")
-        lines.append(body)
         return b"".join(lines)
+
+
+def rendered(start: bytes, surface: Surface, body: bytes, more: Iterable[Header]) -> bytes:
+    """The bytes of a request that begins with `start`; the body as it came."""
+    if more:
+        start += b"".join([b"%b: %b\r\n" % header for header in more])
+    if surface.method == "POST":
+        return b"%bcontent-length: %d\r\n\r\n%b" % (start, len(body), body)
+    return b"%b\r\n%b" % (start, body)
 
 
 def fixed_headers(settings: UpstreamSettings, host: str, key: str | None) -> bytes:

@@ -1,18 +1,26 @@
 """Answers that must not pass as they are: edits are applied to the body, or to each event of a stream.
 
-What they do not change goes on as the bytes that came; of a changed event only its data is written anew.
+What they do not change goes on as the bytes that came; of a changed event only its data is written anew. What has to
+be edited and cannot be read does not pass: an answer with a NaN or half a character in it is read as clients read it.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from spiritsafe.guard.gateway.edits import Edits
+from spiritsafe.wire.folding import DONE, dumped
+from spiritsafe.wire.shapes import loaded
 
 MOST_EVENT_BYTES = 8 << 20
 """An event that is longer ends the answer: what cannot be looked at does not pass."""
+
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class Unreadable(Exception):
+    """A body that has to be edited is no JSON."""
 
 
 class TooLong(Exception):
@@ -20,14 +28,18 @@ class TooLong(Exception):
 
 
 def edited_body(edits: Edits, body: bytes) -> bytes:
-    """`body` after the edits; a body that is no JSON object has nothing to edit."""
-    if not edits.concerns(body):
+    """`body` after the edits; one that is JSON but no object has nothing to edit.
+
+    Raises:
+        Unreadable: it is no JSON.
+    """
+    if not body or not edits.concerns(body):
         return body
     try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return body
-    return orjson.dumps(data) if isinstance(data, dict) and edits.edit(data) else body
+        data = loaded(body)
+    except ValueError:
+        raise Unreadable from None
+    return dumped(data) if isinstance(data, dict) and edits.edit(data) else body
 
 
 class StreamShaper:
@@ -57,13 +69,16 @@ class StreamShaper:
         return self._edited(pending) if pending else b""
 
     def _edited(self, event: bytes) -> bytes:
-        """One event, with the ones that must come before it."""
+        """One event, with the ones that must come before it; nothing for one that says what nobody can read."""
+        event = event.removeprefix(_BOM)  # with it, the first line's name would be another
         lines = event.splitlines(keepends=True)
         data = b"\n".join(line.rstrip(b"\r\n")[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
-        try:
-            value = orjson.loads(data)
-        except orjson.JSONDecodeError:
+        if not data or data.startswith(DONE):
             return event
+        try:
+            value = loaded(data)
+        except ValueError:
+            return b""
         if not isinstance(value, dict):
             return event
         is_changed = self._edits.edit_event(value)
@@ -96,4 +111,4 @@ def _written(value: dict[str, Any], lines: list[bytes]) -> bytes:
     kind = value.get("type")
     if isinstance(kind, str):
         kept = [b"event: %b\n" % kind.encode() if line.startswith(b"event:") else line for line in kept]
-    return b"".join([*kept, b"data: ", orjson.dumps(value), b"\n\n"])
+    return b"".join([*kept, b"data: ", dumped(value), b"\n\n"])

@@ -16,6 +16,9 @@ ENDS = (b"[DONE]", b"message_stop", b"response.completed", b"response.incomplete
 """What the last event of a stream holds, in one dialect or another."""
 
 
+MOST_TOKENS = 1 << 40
+"""An upstream that counts more in one answer has not counted: sums of such numbers would outgrow their 64 bits."""
+
 _UNREAD = object()
 
 
@@ -107,32 +110,40 @@ class WholeTee:
 
 
 class StreamTee:
-    """Puts a stream together with `fold`."""
+    """Puts a stream together with `fold`, up to `most_bytes` of it; a longer one ends there, as if it had broken off.
 
-    __slots__ = ("_fold", "_last", "_parts", "_size")
+    Attributes:
+        parts, size: what has not been folded yet, and its bytes; `gateway.pump` adds to them as `add` does.
+    """
 
-    def __init__(self, fold: Fold) -> None:
+    __slots__ = ("_fold", "_last", "_left_bytes", "parts", "size")
+
+    def __init__(self, fold: Fold, most_bytes: int) -> None:
         self._fold = fold
-        self._parts: list[bytes] = []
-        self._size = 0
+        self._left_bytes = most_bytes
+        self.parts: list[bytes] = []
+        self.size = 0
         self._last = b""
 
     def add(self, data: bytes) -> None:
         """Keep it until there is enough to fold."""
-        self._parts.append(data)
-        self._size += len(data)
-        if self._size >= FOLD_BYTES:
-            self._fold_now()
+        self.parts.append(data)
+        self.size += len(data)
+        if self.size >= FOLD_BYTES:
+            self.fold_now()
 
-    def _fold_now(self) -> None:
-        if self._parts:
-            self._fold.feed(b"".join(self._parts))
-            self._parts.clear()
-            self._size = 0
+    def fold_now(self) -> None:
+        """Fold what has been kept."""
+        if self.parts:
+            if self._left_bytes > 0:
+                self._left_bytes -= self.size
+                self._fold.feed(b"".join(self.parts))
+            self.parts.clear()
+            self.size = 0
 
     def response(self) -> bytes | None:
         """The body that the same request had got without a stream, as far as it came."""
-        self._fold_now()
+        self.fold_now()
         return self._fold.body()
 
     def text(self) -> str | None:
@@ -141,7 +152,7 @@ class StreamTee:
 
     def tokens(self) -> tuple[int, int] | None:
         """What the stream said last."""
-        self._fold_now()
+        self.fold_now()
         usage: Usage = self._fold.usage()
         return _pair(usage.input_tokens, usage.output_tokens)
 
@@ -152,6 +163,6 @@ class StreamTee:
 
 
 def _pair(read: object, written: object) -> tuple[int, int] | None:
-    if isinstance(read, int) and isinstance(written, int) and read >= 0 and written >= 0:
-        return read, written
-    return None
+    if not isinstance(read, int) or not isinstance(written, int):
+        return None
+    return (read, written) if 0 <= read <= MOST_TOKENS and 0 <= written <= MOST_TOKENS else None

@@ -4,6 +4,9 @@ A connection serves one request at a time and goes back to the pool when its ans
 `Sink` as it comes: nothing is collected here. Addresses come from the configuration alone; a redirect is an answer
 like any other and is followed by nobody.
 
+Whatever comes behind an answer was asked for by nobody: it is thrown away and the connection is not kept, as the next
+answer on it could be another customer's.
+
 A kept connection may be closed by the other side at any moment. If that happens before one byte of the answer, the
 request is sent once more, over a new connection: the upstream has closed an idle connection, as servers do.
 """
@@ -37,16 +40,23 @@ class Sink(Protocol):
         """The head has come, by name and as it came; `length` as announced, None for a chunked or unframed body."""
 
     def answer_data(self, data: bytes) -> None:
-        """A piece of the body has come."""
+        """A piece of the body has come, all that one read held of it."""
+
+    def answer_pieces(self, pieces: list[bytes]) -> None:
+        """Several have come in one read."""
 
     def answer_flush(self) -> None:
-        """All of what was read has been given out: time to write."""
+        """A read held nothing of the body: time to write what there is."""
 
     def answer_ends(self) -> None:
         """The body is whole."""
 
     def answer_breaks(self, why: str) -> None:
         """There will be no more: `why` is "refused", "broken_off" or "malformed"."""
+
+
+class Surplus(Exception):
+    """An upstream sends what was not asked for: an answer behind the answer, or a coding."""
 
 
 class Connection(asyncio.Protocol):
@@ -59,11 +69,13 @@ class Connection(asyncio.Protocol):
         "_is_until_close",
         "_keeps_alive",
         "_parser",
+        "_pieces",
         "_pool",
         "_request",
         "idle_since_s",
         "is_closed",
         "is_done",
+        "on_body",
         "sink",
         "transport",
     )
@@ -74,6 +86,9 @@ class Connection(asyncio.Protocol):
         self.idle_since_s = 0.0
         self.is_closed = False
         self.is_done = False
+        self._pieces: list[bytes] = []
+        # The parser's call for a piece of the body is a list's own method: a stream's event costs no frame for it.
+        self.on_body = self._pieces.append
         self._parser = httptools.HttpResponseParser(self)
         self._is_reused = False
         self._is_until_close = self._keeps_alive = False
@@ -100,23 +115,39 @@ class Connection(asyncio.Protocol):
             self.transport.close()  # it answers what nobody asked
             return
         self._request = b""
+        pieces = self._pieces
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._break("malformed")
-            return
-        if self.sink is None:
-            return  # the sink has let go of the answer
-        if self._head_bytes > MOST_HEAD_BYTES:
-            self._break("malformed")
-        elif self.is_done:
+            self._keeps_alive = False
+            if not self.is_done:
+                self._hand_over(sink)
+                self._break("malformed")
+                return
+        if self.is_done:
             self._finish(sink)
+        elif len(pieces) == 1:
+            sink.answer_data(pieces.pop())
         else:
+            self._hand_over(sink)
             sink.answer_flush()
+
+    def _hand_over(self, sink: Sink) -> None:
+        """Give out what has been read of the body."""
+        if self._pieces:
+            sink.answer_pieces(self._pieces)
+            self._pieces.clear()
+
+    def on_message_begin(self) -> None:
+        """Parser: an answer begins."""
+        if self.is_done:
+            raise Surplus
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Parser: one header."""
         self._head_bytes += len(name) + len(value)
+        if self._head_bytes > MOST_HEAD_BYTES:
+            raise Surplus
         self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
@@ -125,14 +156,11 @@ class Connection(asyncio.Protocol):
         headers, self._headers = self._headers, []
         if status >= 200 and self.sink is not None:
             fields = dict(headers)
+            if fields.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
+                raise Surplus
             length = fields.get(b"content-length")
             self._is_until_close = length is None and b"transfer-encoding" not in fields
             self.sink.answer_begins(status, fields, headers, None if length is None else int(length))
-
-    def on_body(self, data: bytes) -> None:
-        """Parser: a piece of the body."""
-        if self.sink is not None:
-            self.sink.answer_data(data)
 
     def on_message_complete(self) -> None:
         """Parser: the body is whole; after an interim answer (100, 103) the real one is still to come."""
@@ -168,8 +196,11 @@ class Connection(asyncio.Protocol):
         self.transport.abort()
 
     def _finish(self, sink: Sink) -> None:
+        self._hand_over(sink)
+        if self.sink is None:
+            return
         self.sink = None
-        if self._keeps_alive:
+        if self._keeps_alive and not self.transport.get_write_buffer_size():
             self._pool.put_back(self)
         else:
             self.transport.close()

@@ -17,6 +17,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from spiritsafe.errors import InputError, SpiritSafeError, shown
@@ -36,6 +37,9 @@ from spiritsafe.guard.limits import Meter
 from spiritsafe.guard.policy import policy_from_json
 from spiritsafe.guard.rulings import Rulings
 from spiritsafe.guard.settings import Settings, UpstreamSettings, settings_from_json
+
+if TYPE_CHECKING:
+    from spiritsafe.guard.gateway.sharing import Sharing
 
 REFRESH_S = 0.25
 """How often accounts and decisions are looked at for changes: a revoked key works for no longer."""
@@ -70,6 +74,7 @@ async def serve(settings: Settings, number: int, environ: Mapping[str, str]) -> 
     folder = GuardFolder(settings.folder)
     with Accounts.open(folder.path) as accounts, Rulings.open(folder.path) as rulings:
         desk = _desk(settings, number, loop, folder, accounts, rulings, environ)
+        sharing = await _sharing(settings, number, desk, environ)
         refresher = loop.create_task(_refresh(desk, rulings))
         sweeper = loop.create_task(_sweep(desk, loop))
         server = await loop.create_server(
@@ -82,6 +87,8 @@ async def serve(settings: Settings, number: int, environ: Mapping[str, str]) -> 
         desk.drain()
         await _drained(desk, settings.bounds.drain_s)
         await desk.journal.close(LAST_WRITE_S)
+        if sharing is not None:
+            await sharing.leave()
         desk.sweep(loop)
         refresher.cancel()
         sweeper.cancel()
@@ -172,6 +179,20 @@ def _tls(settings: Settings) -> ssl.SSLContext | None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(settings.certificate, settings.private_key)
     return context
+
+
+async def _sharing(settings: Settings, number: int, desk: Desk, environ: Mapping[str, str]) -> Sharing | None:
+    """What other gateways have used counts here too from now on, and their accounts and decisions hold."""
+    if not settings.redis_url:
+        return None
+    from spiritsafe.guard.gateway.sharing import joined
+
+    def say(line: str) -> None:
+        print(f"worker {number}: {line}", file=sys.stderr, flush=True)
+
+    sharing = await joined(settings, number, desk, desk.counters, environ, say)
+    sharing.start()
+    return sharing
 
 
 async def _refresh(desk: Desk, rulings: Rulings) -> None:

@@ -1,0 +1,65 @@
+"""A head that comes again on the same connection, byte for byte but for the number in Content-Length. Pure.
+
+A client sends the same head with every request, as long as nothing in it changes. What was read from it and checked
+once holds for its repetition: neither the parser nor the checks see it again, which saves a third of a request's cost.
+Whatever differs in one byte is read and checked anew.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+MOST_KEPT_BYTES = 4096
+"""A longer head is read anew each time, so that idle connections hold no more than this."""
+
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})\r\n", re.IGNORECASE)
+_MOST_DIGITS = 15
+_HEAD_END = b"\r\n\r\n"
+
+
+class Repeat(NamedTuple):
+    """A head whose repetition is known without being parsed.
+
+    Attributes:
+        before: its bytes before the digits of Content-Length.
+        after: its bytes behind them.
+    """
+
+    before: bytes
+    after: bytes
+
+    def body_in(self, data: bytes) -> tuple[int, bytes] | None:
+        """The length announced and what has come of the body, where `data` is this head again and a body; else None.
+
+        None also where there is more than the body: only the parser cuts one request from the next.
+        """
+        before, after = self
+        if not data.startswith(before):
+            return None
+        start = len(before)
+        end = data.find(b"\r", start, start + _MOST_DIGITS + 1)
+        digits = data[start:end]
+        if end < 0 or not digits.isdigit() or not data.startswith(after, end):
+            return None
+        length, body = int(digits), data[end + len(after) :]
+        return None if len(body) > length else (length, body)
+
+
+def repeat_of(raw: bytes, head_bytes: int, length: int) -> Repeat | None:
+    """What the next request is compared with, after one whose head was checked.
+
+    Args:
+        raw: what was sent, from the head's first byte on.
+        head_bytes: how long the head was.
+        length: what it announced, in the one Content-Length that there may be.
+
+    Returns:
+        None where the head is too long to be kept, or its end or the number is not where it is looked for.
+    """
+    if head_bytes > MOST_KEPT_BYTES or raw.find(_HEAD_END) + len(_HEAD_END) != head_bytes:
+        return None
+    found = _LENGTH.search(raw, 0, head_bytes)
+    if found is None or int(found.group(1)) != length:
+        return None
+    return Repeat(raw[: found.start(1)], raw[found.end(1) : head_bytes])

@@ -177,6 +177,7 @@ def gateway(
     durability: Any = "interval",
     bounds: Bounds = BOUNDS,
     client: ClientSettings | None = None,
+    facts: Mapping[str, str] | None = None,
     append: Append | None = None,
     most_waiting_bytes: int = 1 << 26,
     upstreams: Sequence[UpstreamSettings] | None = None,
@@ -191,6 +192,7 @@ def gateway(
     thread.start()
     with Accounts.open(folder) as accounts:
         key = accounts.add("acme", segment=segment)
+        accounts.note("acme", facts or {})
         book_key = key
 
         async def start() -> tuple[Desk, asyncio.Server, asyncio.Task[None]]:

@@ -255,3 +255,12 @@ def test_facts_from_a_proxy_are_believed_only_from_where_it_is(tmp_path: Path, p
         facts = guard.only_record()["client"]
     assert (facts["ip"], facts["user_agent"]) == (ip, "OpenAI/Python 3")
     assert ("ja4" in facts) == bool(proxies)
+
+
+def test_what_the_operator_noted_of_an_account_is_on_each_of_its_exchanges(tmp_path: Path) -> None:
+    noted = {"org": "Acme", "payment": "9f2c", "email_domain": "acme.example"}
+    with served_in_thread(lambda asked: "blue") as up, gateway(up.base_url, tmp_path, facts=noted) as guard:
+        guard.post(ASK)
+        facts = guard.only_record()["client"]
+    assert noted.items() <= facts.items()
+    assert facts["ip"] == "127.0.0.1"

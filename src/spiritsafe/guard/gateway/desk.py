@@ -147,11 +147,13 @@ class Desk(Gate):
         """Who asks from the address `peer`, and for what."""
         api = self.api_of(head)
         surface = surface_of(head.method, head.path, anthropic=api == "anthropic")
-        return Caller(head, account, api, surface, self._client_of(peer, head), self._repeated(head, account))
+        return Caller(head, account, api, surface, self._client_of(peer, head, account), self._repeated(head, account))
 
-    def _client_of(self, peer: str, head: Head) -> dict[str, Any]:
-        """What is known of who asks: the address, what its client says of itself, what a proxy in front has found."""
-        facts: dict[str, Any] = {"ip": peer, "user_agent": head.fields.get(b"user-agent", b"").decode("latin-1")}
+    def _client_of(self, peer: str, head: Head, account: Known) -> dict[str, Any]:
+        """What is known of who asks: what the operator noted, its address, what its client and a proxy in front say."""
+        facts: dict[str, Any] = dict(account.facts)
+        facts["ip"] = peer
+        facts["user_agent"] = head.fields.get(b"user-agent", b"").decode("latin-1")
         if peer in self._client.proxies:
             for name, fact in self._client.headers.items():
                 value = head.fields.get(name.encode())

@@ -28,7 +28,7 @@ test-slow: $(VENV)/.dev
 	$(BIN)/pytest -m slow --timeout 900
 
 bench: $(VENV)/.dev
-	for name in collect train curate million; do $(BIN)/python benchmarks/$$name.py --quick || exit 1; done
+	for name in collect train curate million gateway; do $(BIN)/python benchmarks/$$name.py --quick || exit 1; done
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix

@@ -38,7 +38,7 @@ class UpstreamSettings:
     embedded: str = ""
     key_env: str = ""
     models: tuple[str, ...] = ("*",)
-    most_connections: int = 1024
+    most_connections: int = 4096
     thinks_first: bool = False
     input_dollars: float | None = None
     output_dollars: float | None = None

@@ -71,7 +71,7 @@ class Upstream(Section):
     embedded: str = ""
     key_env: str = ""
     models: list[str] = Field(default=["*"], min_length=1)
-    most_connections: int = Field(default=1024, ge=1)
+    most_connections: int = Field(default=4096, ge=1)
     thinks_first: bool = False
     input_dollars: Price | None = None
     output_dollars: Price | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -104,6 +105,30 @@ def test_what_an_answer_used_counts_against_the_account(tmp_path: Path) -> None:
         one.spent("acme", 1000, 0.5)
         assert refusal(one, "acme")[0] == 429
         one.spent("nobody", 1000, 0.5)
+
+
+def test_an_account_under_another_contract_is_decided_about_anew(tmp_path: Path) -> None:
+    added(tmp_path, "acme")
+    with decider(tmp_path) as one, Rulings.open(tmp_path / "guard") as rulings:
+        rulings.add_evidence([Evidence("templates", "acme", one.gate.now_s(), 1e6, ("one template",))])
+        with Accounts.open(tmp_path / "guard") as accounts:
+            accounts.set_segment("acme", "licensed")
+        one.follow()
+        assert one.passed_by_name("acme").action == "allow"
+
+
+def test_what_goes_wrong_again_and_again_is_said_once(tmp_path: Path) -> None:
+    said: list[str] = []
+    with Decider(folder_of(tmp_path), say=said.append) as one:
+        with sqlite3.connect(tmp_path / "guard" / "guard.sqlite") as damaged:
+            damaged.execute("alter table decisions rename to elsewhere")
+            damaged.execute("pragma user_version = 1000")
+        damaged.close()
+        for _ in range(3):
+            one.follow()
+        assert one.passed_by_name("from-elsewhere").action == "allow"
+    assert len(said) == 1
+    assert "nothing has changed, since" in said[0]
 
 
 def test_what_expires_is_decided_anew_without_a_gateway(tmp_path: Path) -> None:

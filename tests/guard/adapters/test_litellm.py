@@ -19,7 +19,7 @@ from tests.guard.gateway.gateways import records_in
 from spiritsafe.errors import InputError
 from spiritsafe.guard.accounts import Accounts
 from spiritsafe.guard.adapters.litellm_logger import callback_on, litellm_logger
-from spiritsafe.guard.adapters.litellm_records import message_of_chat, request_in, sent_by_customer
+from spiritsafe.guard.adapters.litellm_records import account_of, message_of_chat, request_in, sent_by_customer
 from spiritsafe.guard.gateway.folder import GuardFolder
 from spiritsafe.guard.log.reading import exchange_of
 from spiritsafe.guard.rulings import Rulings
@@ -251,6 +251,19 @@ def test_what_litellm_was_told_not_to_log_is_not_logged_here_either() -> None:
     kwargs["standard_logging_object"]["messages"] = [{"role": "user", "content": "redacted-by-litellm"}]
     assert b'"hi"' not in (request_in(kwargs, {}) or b"")
     assert b'"hi"' in (request_in(CALLS["acompletion"], {}) or b"")
+
+
+@pytest.mark.parametrize(
+    ("named", "account"),
+    [
+        (("acme", "team", "hash"), "acme"),
+        (("default_user_id", "team", "hash"), "team"),
+        ((None, None, "hash"), "hash"),
+        ((None, None, None), ""),
+    ],
+)
+def test_an_account_is_the_user_else_the_team_else_the_key(named: tuple[str | None, ...], account: str) -> None:
+    assert account_of(*named) == account
 
 
 def test_no_key_that_litellm_puts_into_a_body_is_kept() -> None:

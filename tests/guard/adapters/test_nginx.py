@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import http.client
 import shutil
+import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +28,9 @@ from tests.guard.adapters.deciding import (
     running,
     until,
 )
+from tests.guard.gateway.gateways import EVENTS, STREAM_HEAD, RawUpstream, chunk, raw_upstream
 
-from spiritsafe.models.replies import ReplyServer, served_in_thread
+from spiritsafe.models.replies import Asked, ReplyServer, served_in_thread
 
 SHIPPED = Path(__file__).parents[3] / "deploy" / "nginx.conf"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
@@ -60,32 +66,34 @@ class Front:
         return asked(self.port, "POST", "/v1/chat/completions", key=key, headers=headers, body=ASK)
 
 
-def written(folder: Path, port: int, decide: int, model: str) -> list[str]:
+OWN_KEY = 'proxy_set_header Authorization "Bearer sk-operator";\n'
+
+
+def written(folder: Path, port: int, decide: int, model: str, own_key: str = OWN_KEY, at_once: str = "64") -> list[str]:
     """The command of an nginx with the shipped configuration at other addresses, its files in `folder`."""
     text = SHIPPED.read_text(encoding="utf-8")
     for shipped, here in {
         "127.0.0.1:9465": f"127.0.0.1:{decide}",
         "127.0.0.1:8000": urlsplit(model).netloc,
         "127.0.0.1:8080": f"127.0.0.1:{port}",
+        "limit_conn spiritsafe_at_once 64": f"limit_conn spiritsafe_at_once {at_once}",
     }.items():
         assert text.count(shipped) == 1
         text = text.replace(shipped, here)
     (folder / "spiritsafe.conf").write_text(text, encoding="utf-8")
-    (folder / "spiritsafe-model-key.conf").write_text(
-        'proxy_set_header Authorization "Bearer sk-operator";\n', encoding="utf-8"
-    )
+    (folder / "spiritsafe-model-key.conf").write_text(own_key, encoding="utf-8")
     (folder / "nginx.conf").write_text(AROUND.format(folder=folder), encoding="utf-8")
     assert NGINX is not None
     return [NGINX, "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
 
 
 @contextmanager
-def front(tmp_path: Path, policy: str) -> Iterator[Front]:
+def front(tmp_path: Path, policy: str, **changed: str) -> Iterator[Front]:
     folder = tmp_path / "nginx"
     folder.mkdir()
     port = free_port()
     with deciding(folder_of(tmp_path, policy)) as service, served_in_thread(lambda asked: "blue") as model:
-        command = written(folder, port, service.port, model.base_url)
+        command = written(folder, port, service.port, model.base_url, **changed)
         with running(command, port, folder):
             yield Front(port, service, model)
 
@@ -104,6 +112,70 @@ def test_a_known_key_passes_and_the_model_learns_whose_it_is_but_not_the_key(tmp
     assert "x-spiritsafe-mark" not in headers
     assert headers["authorization"] == "Bearer sk-operator"
     assert nginx.model.asked[-1].body == ASK
+
+
+@pytest.mark.parametrize("header", ["authorization", "x-api-key"])
+def test_the_customers_key_does_not_reach_a_model_that_needs_none(tmp_path: Path, header: str) -> None:
+    with front(tmp_path, limited(100), own_key="") as nginx:
+        key = nginx.service.accounts.add("acme")
+        brought = {header: f"Bearer {key}" if header == "authorization" else key}
+        until(lambda: nginx.post("", **brought).status == 200)
+        assert {"authorization", "x-api-key"} & set(nginx.model.asked[-1].headers) == set()
+
+
+def test_what_the_model_says_passes_as_it_comes_errors_too(tmp_path: Path) -> None:
+    folder = tmp_path / "nginx"
+    folder.mkdir()
+    port, seen = free_port(), threading.Event()
+
+    def script(connection: socket.socket, server: RawUpstream) -> None:
+        if b"fail" in server.requests[-1]:
+            connection.sendall(b"HTTP/1.1 401 No\r\ncontent-length: 3\r\n\r\nour")
+            return
+        connection.sendall(STREAM_HEAD + chunk(EVENTS[0]))
+        seen.wait(20)
+        connection.sendall(chunk(EVENTS[1]) + b"0\r\n\r\n")
+
+    with deciding(folder_of(tmp_path)) as service, raw_upstream(script) as model:
+        key = service.accounts.add("acme", segment="internal")
+        with running(written(folder, port, service.port, model.url), port, folder):
+            until(lambda: service.ask("/decide/v1/models", key=key).status == 200)
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            connection.request("POST", "/v1/chat/completions", ASK, {"authorization": f"Bearer {key}"})
+            answer = connection.getresponse()
+            assert answer.read(len(EVENTS[0])) == EVENTS[0]  # and the model has said no more yet
+            seen.set()
+            assert answer.read() == EVENTS[1]
+            connection.close()
+            failed = asked(port, "POST", "/v1/chat/completions", key=key, body=b'{"model":"fail"}')
+            assert (failed.status, failed.body) == (401, b"our")
+
+
+def test_too_many_requests_at_once_are_refused_in_the_format_of_the_api(tmp_path: Path) -> None:
+    go_on = threading.Event()
+
+    async def script(asked: Asked) -> str:
+        while not go_on.is_set():
+            await asyncio.sleep(0.002)
+        return "blue"
+
+    folder = tmp_path / "nginx"
+    folder.mkdir()
+    port = free_port()
+    with deciding(folder_of(tmp_path)) as service, served_in_thread(script) as model:
+        key = service.accounts.add("acme", segment="internal")
+        until(lambda: service.ask("/decide/v1/models", key=key).status == 200)
+        with (
+            running(written(folder, port, service.port, model.base_url, at_once="1"), port, folder),
+            ThreadPoolExecutor(1) as pool,
+        ):
+            first = pool.submit(asked, port, "POST", "/v1/chat/completions", key=key, body=ASK)
+            until(lambda: len(model.asked) == 1)
+            second = asked(port, "POST", "/v1/chat/completions", key=key, body=ASK)
+            go_on.set()
+            assert first.result(20).status == 200
+    assert (second.status, second.headers["retry-after"]) == (429, "1")
+    assert orjson.loads(second.body)["error"]["code"] == "rate_limit_exceeded"
 
 
 def test_who_brings_no_key_or_a_revoked_one_gets_401_in_its_own_format(tmp_path: Path) -> None:

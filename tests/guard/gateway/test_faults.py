@@ -23,7 +23,7 @@ from tests.guard.gateway.gateways import (
 )
 
 from spiritsafe.errors import StoreError
-from spiritsafe.guard.settings import Bounds
+from spiritsafe.guard.settings import Bounds, UpstreamSettings
 from spiritsafe.models.replies import Asked, Reply, served_in_thread
 
 LENGTH_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n"
@@ -394,3 +394,27 @@ def test_what_came_in_equals_what_is_on_disk_whatever_happens(tmp_path: Path) ->
         assert guard.do(lambda: guard.desk.counters.now["requests"]) == 40
         assert guard.desk.journal.durable == 40
     assert len({record["id"] for record in records}) == len(records) == 40
+
+
+def test_a_hundred_connections_are_a_hundred_and_one_more_is_refused(tmp_path: Path) -> None:
+    """What is being made, in use, idle or just swept is counted once each: an upstream's limit is met exactly."""
+    most, go_on = 100, threading.Event()
+
+    def script(connection: socket.socket, up: RawUpstream) -> None:
+        assert go_on.wait(20)
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+
+    with raw_upstream(script) as up:
+        limited = [UpstreamSettings("up", "openai", up.url, most_connections=most)]
+        with gateway("", tmp_path, upstreams=limited) as guard:
+            connections = [guard.connect() for _ in range(most)]
+            for connection in connections:
+                connection.sendall(guard.request(ASK))
+            guard.until(lambda: len(up.requests) == most)
+            refused = guard.post(ASK)
+            assert (refused.status, code_of(refused)) == (502, "upstream_unreachable")
+            go_on.set()
+            assert {answer_in(read_all(connection)).status for connection in connections} == {200}
+            for connection in connections:
+                connection.close()
+            assert guard.post(ASK).status == 200

@@ -200,11 +200,14 @@ def test_what_waits_is_bounded_in_bytes_too() -> None:
     exporter.goes_on.set()
     traces.close(20)
     assert (traces.sent, traces.dropped) == (6, 3)
-    traces = Traces(memory.InMemorySpanExporter(), pause_s=0.005)
-    for _ in range(8):
-        traces.ended(RECEIVED, ENDED, long)
-    traces.close(20)
-    assert (traces.sent, traces.dropped) == (8, 0)
+    for with_content in (False, True):
+        traces = Traces(memory.InMemorySpanExporter(), with_content=with_content, pause_s=0.001)
+        for number in range(8):
+            traces.ended(RECEIVED, ENDED, long)
+            while traces.sent + traces.dropped <= number:
+                time.sleep(0.001)
+        traces.close(20)
+        assert (traces.sent, traces.dropped) == (8, 0)
 
 
 def test_what_is_left_when_time_is_up_is_counted_as_dropped() -> None:

@@ -291,29 +291,35 @@ def read_by_h11(data: bytes) -> list[Asked]:
         fields = dict(request.headers)
         target = request.target.removeprefix(b"/v1") if request.target.startswith(b"/v1/") else request.target
         found.append(Asked(request.method, target, tuple(fields.get(name) for name in DECIDING), body))
-        if reader.their_state is h11.MUST_CLOSE:
+        if reader.their_state is h11.MUST_CLOSE and not _is_kept_of_old(request):
             break
         data = reader.trailing_data[0]
     return found
 
 
+def _is_kept_of_old(request: h11.Request) -> bool:
+    """Whether an HTTP/1.0 client keeps its connection, which h11 does not do."""
+    said = dict(request.headers).get(b"connection", b"").lower()
+    return request.http_version == b"1.0" and b"keep-alive" in said and b"close" not in said
+
+
 def answer_by_h11(data: bytes, *, ends: bool) -> tuple[Answered, bytes, bool] | None:
-    """The final answer in `data`, what is behind it, and whether its connection may be used again; None for nonsense."""
+    """The final answer in `data`, what is behind it, and whether its connection may be used again; None for none."""
     reader = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 22)
     reader.send(h11.Request(method="POST", target="/", headers=[("host", "a"), ("content-length", "0")]))
     reader.send(h11.EndOfMessage())
     reader.receive_data(data)
     if ends:
         reader.receive_data(b"")
+    head, body, event = None, b"", None
     try:
         while isinstance(head := reader.next_event(), h11.InformationalResponse):
-            pass
-        if not isinstance(head, h11.Response):
-            return None
-        body = b""
+            head = None
         while isinstance(event := reader.next_event(), h11.Data):
             body += event.data
     except h11.RemoteProtocolError:
+        event = None
+    if not isinstance(head, h11.Response):
         return None
     is_whole = isinstance(event, h11.EndOfMessage)
     said = Answered(head.status_code, list(head.headers), body, is_whole)

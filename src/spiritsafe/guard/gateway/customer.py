@@ -112,7 +112,7 @@ class Customer(asyncio.Protocol):
         self._head: Head | None = None
         self._caller: Caller | None = None
         self._body: list[bytes] = []
-        self._raw: list[bytes] = []
+        self._raw: list[bytes] | None = None  # what was sent from the head's first byte on, where a read began with it
         self._body_bytes = self._chunk_bytes = self._framing_bytes = self._fed_bytes = self._missing_bytes = 0
 
     # --- the connection ----------------------------------------------------------------------------------------------
@@ -183,7 +183,9 @@ class Customer(asyncio.Protocol):
     def _parse(self, data: bytes) -> None:
         if self._fed_bytes == 0:
             self._since_s = self._loop.time()
-        if self._head is None:
+        if not self._is_amid:
+            self._raw = []
+        if self._head is None and self._raw is not None:
             self._raw.append(data)
         self._fed_bytes += len(data)
         try:
@@ -274,7 +276,7 @@ class Customer(asyncio.Protocol):
 
     def _head_length(self) -> int:
         """Bytes of the head as it was sent; it must be at the start of a read, with nothing before it."""
-        raw = b"".join(self._raw)
+        raw = b"".join(self._raw or ())
         if not raw.startswith(self._parser.get_method() + b" " + self._target):
             raise BadRequest(
                 400, "got a chunked request behind another, wanted it on its own; wait for the answer first"
@@ -323,7 +325,7 @@ class Customer(asyncio.Protocol):
         head = caller.head
         if head.content_length is None or not head.keep_alive or b"expect" in head.fields:
             return None
-        if caller.account.ends_at is not None:
+        if caller.account.ends_at is not None or self._raw is None:
             return None
         repeat = repeat_of(b"".join(self._raw), self._fed_bytes - self._body_bytes, head.content_length)
         return None if repeat is None else (repeat, caller, self._known_version)

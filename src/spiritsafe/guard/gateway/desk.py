@@ -37,6 +37,7 @@ from spiritsafe.wire.surfaces import Surface, surface_of
 if TYPE_CHECKING:
     from spiritsafe.guard.gateway.customer import Customer
     from spiritsafe.guard.gateway.flow import Flow
+    from spiritsafe.guard.gateway.traces import Traces
 
 MARK = b"x-spiritsafe-mark"
 """The header that asks an upstream to mark its answer, with the id of the decision."""
@@ -92,6 +93,7 @@ class Desk(Gate):
         log: LogSettings,
         client: ClientSettings,
         summarise: Callable[[str], str] | None = None,
+        traces: Traces | None = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(book, policy, meter, now_s)
@@ -107,6 +109,7 @@ class Desk(Gate):
         self._most_answer_bytes = int(bounds.answer_mb * (1 << 20))
         self._client = client
         self._summarise = summarise
+        self._traces = traces
         self._handle_secret = book.secret_for(b"reasoning handles")
         self._ids = count()
         self._id_start = os.urandom(10).hex()
@@ -275,6 +278,8 @@ class Desk(Gate):
             self.meter.spend(number, self.now_s(), sum(used), int((dollars or 0.0) * 1e6))
             counts["tokens_in"] += used[0]
             counts["tokens_out"] += used[1]
+        if self._traces is not None:
+            self._traces.ended(entry.received, ended, response, entry.request)
         self.journal.ended(entry, ended, response)
 
     # --- time --------------------------------------------------------------------------------------------------------

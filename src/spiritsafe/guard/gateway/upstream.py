@@ -28,6 +28,9 @@ IDLE_S = 4.0
 
 MOST_HEAD_BYTES = 64 << 10
 
+SINGLE = (b"transfer-encoding", b"content-length", b"content-encoding", b"content-type")
+"""Headers that an answer may have once."""
+
 
 class Sink(Protocol):
     """Where an answer goes."""
@@ -154,8 +157,12 @@ class Connection(asyncio.Protocol):
         """Parser: the head is whole."""
         status = self._parser.get_status_code()
         headers, self._headers = self._headers, []
+        if status < 100:
+            raise Surplus
         if status >= 200 and self.sink is not None:
             fields = dict(headers)
+            if len(fields) < len(headers):
+                _check_repeated([name for name, _ in headers])
             if fields.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
                 raise Surplus
             length = fields.get(b"content-length")
@@ -214,6 +221,12 @@ class Connection(asyncio.Protocol):
             sink.answer_breaks(why)
 
 
+def _check_repeated(names: list[bytes]) -> None:
+    """Refuse two headers that say how the body is to be read: a customer's client might read the other one."""
+    if any(names.count(name) > 1 for name in SINGLE):
+        raise Surplus
+
+
 class Pool:
     """Connections to one upstream.
 
@@ -242,11 +255,12 @@ class Pool:
         self._idle: deque[Connection] = deque()
         self._all: set[Connection] = set()
         self._opening: set[asyncio.Task[None]] = set()
+        self._being_made = 0
 
     @property
     def in_use(self) -> int:
         """Connections that carry a request, or are being made for one."""
-        return len(self._all) - len(self._idle) + len(self._opening)
+        return len(self._all) - len(self._idle) + self._being_made
 
     def send(self, request: bytes, sink: Sink) -> Connection | None:
         """Send `request` over a kept connection, which is returned, or a new one, which `sink` is told of."""
@@ -263,6 +277,7 @@ class Pool:
         if self.in_use >= self._most:
             self._loop.call_soon(sink.answer_breaks, "refused")
             return
+        self._being_made += 1
         task = self._loop.create_task(self._open(request, sink))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
@@ -277,6 +292,8 @@ class Pool:
         except (OSError, TimeoutError):
             sink.answer_breaks("refused")
             return
+        finally:
+            self._being_made -= 1
         self._all.add(connection)
         if sink.answer_comes_over(connection):
             connection.send(request, sink, is_reused=False)
@@ -298,7 +315,9 @@ class Pool:
         """Close what has not been used for `IDLE_S`."""
         oldest_s = self._loop.time() - IDLE_S
         while self._idle and self._idle[0].idle_since_s < oldest_s:
-            self._idle.popleft().transport.close()
+            connection = self._idle.popleft()
+            self._all.discard(connection)  # what is closed is not in use until that is through
+            connection.transport.close()
 
     def close(self) -> None:
         """Close what carries no request."""

@@ -40,6 +40,7 @@ from spiritsafe.guard.settings import Settings, UpstreamSettings, settings_from_
 
 if TYPE_CHECKING:
     from spiritsafe.guard.gateway.sharing import Sharing
+    from spiritsafe.guard.gateway.traces import Traces
 
 REFRESH_S = 0.25
 """How often accounts and decisions are looked at for changes: a revoked key works for no longer."""
@@ -73,7 +74,8 @@ async def serve(settings: Settings, number: int, environ: Mapping[str, str]) -> 
     _watch_supervisor(loop, stop)
     folder = GuardFolder(settings.folder)
     with Accounts.open(folder.path) as accounts, Rulings.open(folder.path) as rulings:
-        desk = _desk(settings, number, loop, folder, accounts, rulings, environ)
+        traces = _traces(environ)
+        desk = _desk(settings, number, loop, folder, accounts, rulings, environ, traces)
         sharing = await _sharing(settings, number, desk, environ)
         refresher = loop.create_task(_refresh(desk, rulings))
         sweeper = loop.create_task(_sweep(desk, loop))
@@ -89,6 +91,8 @@ async def serve(settings: Settings, number: int, environ: Mapping[str, str]) -> 
         await desk.journal.close(LAST_WRITE_S)
         if sharing is not None:
             await sharing.leave()
+        if traces is not None:
+            await loop.run_in_executor(None, traces.close, LAST_WRITE_S)
         desk.sweep(loop)
         refresher.cancel()
         sweeper.cancel()
@@ -121,6 +125,7 @@ def _desk(
     accounts: Accounts,
     rulings: Rulings,
     environ: Mapping[str, str],
+    traces: Traces | None,
 ) -> Desk:
     policy = policy_from_json(rulings.current_policy())
     writer = SegmentWriter(folder.segments, settings.log.roll_mb << 20)
@@ -139,6 +144,7 @@ def _desk(
         log=settings.log,
         client=settings.client,
         summarise=_summarise(settings.summarise),
+        traces=traces,
     )
     desk.standings = rulings.standing(time.time())
     return desk
@@ -170,6 +176,15 @@ def _summarise(name: str) -> Callable[[str], str] | None:
     except (ImportError, AttributeError) as error:
         raise InputError(f"got summarise = {shown(name)}, wanted a function that can be imported ({error})") from None
     return found
+
+
+def _traces(environ: Mapping[str, str]) -> Traces | None:
+    """Traces, where the standard variables of OpenTelemetry ask for them; else nothing of it is even imported."""
+    if not any(name.startswith("OTEL_EXPORTER") for name in environ):
+        return None
+    from spiritsafe.guard.gateway.traces import open_traces
+
+    return open_traces(environ)
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:

@@ -139,9 +139,9 @@ def editor_for(
     if surface not in STREAMING:
         return None
     strip = action == "strip"
-    logprobs = None
-    if surface != "messages" and (request is None or asks_for_logprobs(request)):
-        logprobs = _logprobs_of(hygiene, strip)
+    logprobs = None if surface == "messages" else _logprobs_of(hygiene, strip)
+    if logprobs is not None and request is not None and not asks_for_logprobs(request):
+        logprobs = None
     thinking = None
     if strip or hygiene.reasoning != "raw":
         told = summarise if hygiene.reasoning == "summarised" and not strip else None

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import orjson
 
 from spiritsafe.exchanges.record import Usage
-from spiritsafe.wire.shapes import dict_of
+from spiritsafe.wire.shapes import dict_of, loaded
 from spiritsafe.wire.sse import Splitter, data_of, events_in
 
 DONE = b"[DONE]"
@@ -106,8 +106,8 @@ class EventFold:
                 self.finished = True
                 return
             try:
-                yield orjson.loads(value)
-            except orjson.JSONDecodeError:
+                yield loaded(value)
+            except ValueError:
                 yield None
 
     def _take(self, event: dict[str, Any]) -> bool:

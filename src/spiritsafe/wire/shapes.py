@@ -6,6 +6,7 @@ Upstreams leave fields out, send null for them, or send another type; none of th
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -30,6 +31,38 @@ def load_object(body: bytes, wanted: str) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
     raise malformed(wanted, bytes(body[:200]).decode("utf-8", "replace"))
+
+
+def loaded(data: bytes) -> Any:
+    """The JSON value in `data`, also where it is JSON only as most clients read it.
+
+    Numbers that are none (NaN, -Infinity, 1e999) become null, and halves of a character or bytes that are no UTF-8 a
+    question mark or the like: orjson refuses these, and servers send them.
+
+    Raises:
+        ValueError: it is no JSON to anybody.
+    """
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return _as_clients_read(data.decode("utf-8", "replace"))
+
+
+def _as_clients_read(text: str) -> Any:
+    try:
+        value = json.loads(text, parse_float=_finite, parse_int=_number, parse_constant=_finite)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    return orjson.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+def _finite(written: str) -> float | None:
+    value = float(written)
+    return value if math.isfinite(value) else None
+
+
+def _number(digits: str) -> float | None:
+    return int(digits) if len(digits) < 19 else _finite(digits)
 
 
 def malformed(wanted: str, came: object) -> UpstreamError:

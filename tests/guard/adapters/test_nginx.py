@@ -126,15 +126,17 @@ def test_the_customers_key_does_not_reach_a_model_that_needs_none(tmp_path: Path
 def test_what_the_model_says_passes_as_it_comes_errors_too(tmp_path: Path) -> None:
     folder = tmp_path / "nginx"
     folder.mkdir()
-    port, seen = free_port(), threading.Event()
+    port, seen = free_port(), threading.Semaphore(0)
 
     def script(connection: socket.socket, server: RawUpstream) -> None:
         if b"fail" in server.requests[-1]:
             connection.sendall(b"HTTP/1.1 401 No\r\ncontent-length: 3\r\n\r\nour")
             return
-        connection.sendall(STREAM_HEAD + chunk(EVENTS[0]))
-        seen.wait(20)
-        connection.sendall(chunk(EVENTS[1]) + b"0\r\n\r\n")
+        connection.sendall(STREAM_HEAD)
+        for event in EVENTS:
+            connection.sendall(chunk(event))
+            seen.acquire(timeout=20)
+        connection.sendall(b"0\r\n\r\n")
 
     with deciding(folder_of(tmp_path)) as service, raw_upstream(script) as model:
         key = service.accounts.add("acme", segment="internal")
@@ -143,9 +145,10 @@ def test_what_the_model_says_passes_as_it_comes_errors_too(tmp_path: Path) -> No
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
             connection.request("POST", "/v1/chat/completions", ASK, {"authorization": f"Bearer {key}"})
             answer = connection.getresponse()
-            assert answer.read(len(EVENTS[0])) == EVENTS[0]  # and the model has said no more yet
-            seen.set()
-            assert answer.read() == EVENTS[1]
+            for event in EVENTS:
+                assert answer.read(len(event)) == event  # and the model says no more until it is seen
+                seen.release()
+            assert answer.read() == b""
             connection.close()
             failed = asked(port, "POST", "/v1/chat/completions", key=key, body=b'{"model":"fail"}')
             assert (failed.status, failed.body) == (401, b"our")

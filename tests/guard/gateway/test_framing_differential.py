@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from tests.guard.gateway.wires import ANSWER, Asked, Wired, answer_by_h11, cut, read_by_h11
 
 KEY = b"{key}"
+ODD_REASON = re.compile(rb"HTTP/1\.[01] [0-9]{3}[^\r\n]*[\x00-\x08\x0b-\x1f\x7f]")
+"""Control characters behind a status: h11 minds them, and nothing of the reason is passed on."""
 FINAL = re.compile(rb"HTTP/1\.1 [2-5][0-9][0-9] ")
 
 
@@ -133,7 +135,7 @@ def assert_read_alike(wired: Wired, data: bytes, places: list[int]) -> list[Aske
 
 
 @given(streams())
-@settings(max_examples=600)
+@settings(max_examples=150)
 def test_what_the_gateway_takes_for_requests_h11_reads_as_the_same_requests(
     wired: Wired, stream: tuple[bytes, list[int]]
 ) -> None:
@@ -154,14 +156,13 @@ def test_ordinary_requests_are_taken_up_by_both(wired: Wired) -> None:
     assert len(assert_read_alike(wired, coded + plain + longer, [*alone, alone[0] + 200])) == 3
 
 
-@pytest.mark.parametrize("split", range(1, 160))
-def test_a_head_whose_end_came_in_a_later_read_is_not_known_by_its_end_alone(wired: Wired, split: int) -> None:
+def test_a_head_whose_end_came_in_a_later_read_is_not_known_by_its_end_alone(wired: Wired) -> None:
     """What follows repeats only the part of a head that one read held: it is no request."""
     head = b"\r\n".join([STARTS[0], *GOOD, b"", b""]).replace(b"{length}", b"27").replace(KEY, wired.key)
     first = b"GET /v1/models HTTP/1.1\r\nhost: g\r\nauthorization: Bearer " + wired.key + b"\r\n\r\n"
-    tail = head[split:] + BODIES[2]
-    data = first + head + BODIES[2] + tail
-    assert_read_alike(wired, data, [len(first) + split, len(first) + len(head) + 27])
+    for split in range(1, len(head)):
+        data = first + head + BODIES[2] + head[split:] + BODIES[2]
+        assert_read_alike(wired, data, [len(first) + split, len(first) + len(head) + 27])
 
 
 # --- answers ---------------------------------------------------------------------------------------------------------
@@ -247,7 +248,9 @@ def assert_answered_alike(wired: Wired, data: bytes, places: list[int], *, ends:
     assert behind == b""
     if answer.status == 502 and b"x-spiritsafe-id" in dict(answer.headers) and b"upstream" in answer.body:
         return 502
-    assert theirs is not None
+    if theirs is None:
+        assert ODD_REASON.search(data)
+        return answer.status
     found, surplus, may_keep = theirs
     assert (answer.status, answer.body) == (found.status, found.body) or (
         not answer.is_whole and found.body.startswith(answer.body)
@@ -258,7 +261,7 @@ def assert_answered_alike(wired: Wired, data: bytes, places: list[int], *, ends:
 
 
 @given(upstreams())
-@settings(max_examples=600)
+@settings(max_examples=150)
 def test_what_the_gateway_takes_for_an_answer_h11_reads_as_the_same_answer(
     wired: Wired, upstream: tuple[bytes, list[int], bool]
 ) -> None:

@@ -15,7 +15,7 @@ from tests.guard.gateway.gateways import ASK, Running, answer_in, gateway, read_
 from spiritsafe.guard.accounts import Accounts
 from spiritsafe.guard.gateway.book import Book
 from spiritsafe.guard.gateway.repeats import MOST_KEPT_BYTES, Repeat, repeat_of
-from spiritsafe.guard.settings import Bounds
+from spiritsafe.guard.settings import Bounds, UpstreamSettings
 from spiritsafe.models.replies import served_in_thread
 
 HEAD = b"POST /v1/x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nAccept: */*\r\n\r\n"
@@ -158,10 +158,9 @@ def test_a_known_head_behind_half_a_request_is_part_of_that_request(tmp_path: Pa
     ):
         assert ask_again(guard, connection) == 200
         inner = guard.request(ASK, headers=KEEP)
-        refused = guard.request({"no": "model"}, headers=KEEP)
-        half = guard.request(b"", headers=KEEP | {"content-length": str(len(inner))})
-        connection.sendall(refused + half)
-        assert status_from(connection) == 400
+        half = guard.request(b"", headers=KEEP | {"content-length": str(len(inner)), "user-agent": "another"})
+        connection.sendall(half)
+        until_some_has_come(guard)
         connection.sendall(inner)
         assert status_from(connection) == 400
         assert len(up.asked) == 1
@@ -187,6 +186,20 @@ def test_another_key_header_or_path_on_a_connection_is_not_the_last_ones(tmp_pat
     assert betas == ["a", "a", "a", "a", "b", "a"]
     assert [record["account"] for record in records] == ["acme", "other", "acme", "acme", "acme", "acme", "acme"]
     assert [record["client"]["user_agent"] for record in records] == ["u1"] * 4 + ["u2"] + ["u1"] * 2
+
+
+def test_another_model_behind_a_known_head_goes_to_its_own_upstream(tmp_path: Path) -> None:
+    with served_in_thread(lambda asked: "a") as up, served_in_thread(lambda asked: "b") as other:
+        upstreams = [
+            UpstreamSettings("other", "openai", f"{other.base_url}/other", models=("o",)),
+            UpstreamSettings("up", "openai", up.base_url),
+        ]
+        with gateway(up.base_url, tmp_path, upstreams=upstreams) as guard, guard.connect() as connection:
+            for model in ("m", "o", "m"):
+                ask_again(guard, connection, model=model)
+        assert [asked.path for asked in up.asked] == ["/v1/chat/completions"] * 2
+        assert [asked.path for asked in other.asked] == ["/v1/other/chat/completions"]
+        assert str(other.asked[0].headers["host"]) in other.base_url
 
 
 def test_a_key_that_is_revoked_works_no_more_on_a_connection_that_knows_it(tmp_path: Path) -> None:

@@ -13,10 +13,11 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.guard.gateway.test_processes import served, until
 
 from spiritsafe.guard.gateway.spans import OPERATIONS, account_hash, span_of
 from spiritsafe.guard.gateway.traces import MOST_WAITING_BYTES, SERVICE, SWITCH_S, Traces, is_wanted, open_traces
-from spiritsafe.models.replies import Reply, served_in_thread
+from spiritsafe.models.replies import Asked, Reply, served_in_thread
 from spiritsafe.wire.surfaces import SURFACES
 
 export = pytest.importorskip("opentelemetry.sdk.trace.export", reason="needs the extra otel")
@@ -288,6 +289,34 @@ def test_a_collector_gets_them_over_http_as_otlp() -> None:
     message = ExportTraceServiceRequest.FromString(got.body)
     [span] = message.resource_spans[0].scope_spans[0].spans
     assert (span.name, traces.sent, got.path) == ("chat gpt-5", 1, "/v1/traces")
+
+
+def test_a_gateway_sends_its_spans_where_the_standard_variables_say_and_counts_what_is_not_taken(
+    tmp_path: Path,
+) -> None:
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    def collect(asked: Asked) -> Reply:
+        return Reply(b"", 200 if asked.number == 0 else 400, {"content-type": "application/x-protobuf"})
+
+    with served_in_thread(collect) as collector, served_in_thread(lambda asked: "blue") as up:
+        environ = {
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{collector.base_url}/traces",
+            "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "true",
+            "OTEL_SERVICE_NAME": "mine",
+        }
+        with served(up.base_url, tmp_path, environ=environ) as guard:
+            status, _, identity = guard.post()
+            until(lambda: len(collector.asked) == 1)
+            assert guard.post()[0] == 200
+            until(lambda: guard.metric("spans_dropped_total") == 1)
+        got = ExportTraceServiceRequest.FromString(collector.asked[0].body).resource_spans[0]
+    [span] = got.scope_spans[0].spans
+    found = {one.key: one.value.string_value for one in span.attributes}
+    assert (status, found["spiritsafe.exchange.id"]) == (200, identity)
+    assert orjson.loads(found["gen_ai.input.messages"])[0]["parts"][0]["content"] == "hi"
+    assert orjson.loads(found["gen_ai.output.messages"])[0]["parts"][0]["content"] == "blue"
+    assert {one.key: one.value.string_value for one in got.resource.attributes}["service.name"] == "mine"
 
 
 @pytest.mark.parametrize(

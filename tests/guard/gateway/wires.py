@@ -65,12 +65,13 @@ class Clock:
 
 @dataclass
 class Transport:
-    """Remembers what is written, and never has anything unsent."""
+    """Remembers what is written."""
 
     written: bytearray = field(default_factory=bytearray)
     is_closed: bool = False
     is_paused: bool = False
     has_ended: bool = False
+    unsent_bytes: int = 0
 
     def write(self, data: bytes) -> None:
         assert not self.has_ended, "wrote behind the end"
@@ -104,7 +105,7 @@ class Transport:
         return True
 
     def get_write_buffer_size(self) -> int:
-        return 0
+        return self.unsent_bytes
 
     def get_extra_info(self, name: str) -> object:
         return ("127.0.0.1", 1) if name == "peername" else None
@@ -211,6 +212,14 @@ class Wired:
         customer.connection_made(transport)  # type: ignore[arg-type]
         return customer, transport
 
+    def ask(self) -> bytes:
+        """An ordinary request."""
+        body = b'{"model":"m","messages":[]}'
+        head = (
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\nauthorization: Bearer %b\r\ncontent-length: %d\r\n\r\n"
+        )
+        return head % (self.key, len(body)) + body
+
     def asked(self, pieces: Iterable[bytes], answer: bytes = ANSWER) -> tuple[list[Asked], bytes]:
         """What was taken up of these reads, each request answered at once, and what was written back."""
         customer, transport = self.connected()
@@ -235,11 +244,7 @@ class Wired:
         `ends` says that the upstream closes behind the pieces.
         """
         customer, transport = self.connected()
-        body = b'{"model":"m","messages":[]}'
-        head = (
-            b"POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\nauthorization: Bearer %b\r\ncontent-length: %d\r\n\r\n"
-        )
-        customer.data_received(head % (self.key, len(body)) + body)
+        customer.data_received(self.ask())
         [connection] = self.pool.open
         upstream: Transport = connection.transport  # type: ignore[assignment]
         for piece in pieces:
@@ -248,7 +253,7 @@ class Wired:
         if ends or upstream.is_closed:
             connection.connection_lost(None)
         is_open = bool(self.desk.flows)
-        is_kept = connection in self.pool.kept
+        is_kept = connection in self.pool.kept and not upstream.is_closed
         customer.connection_lost(None)
         return bytes(transport.written), is_open, is_kept
 
@@ -260,7 +265,7 @@ def _target(head: Head) -> bytes:
 
 # --- the other reader ------------------------------------------------------------------------------------------------
 
-_BLANK = re.compile(rb"(?:\r?\n)+")
+_BLANK = re.compile(rb"[\r\n]+")
 _FIRST_LINE = re.compile(rb"([!-~]+) +([^ ]+ HTTP/1\.[01]\r\n)")
 
 

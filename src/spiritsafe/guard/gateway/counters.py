@@ -39,6 +39,7 @@ NAMES = (
     "handles_replayed",
     "ready",
     "policy_version",
+    "spans_dropped",
 )
 """What is counted, in the order of the cells. Outcomes of `flow.Flow` have their own names here."""
 

@@ -17,8 +17,18 @@ import httptools
 
 from spiritsafe.guard.gateway.answers import refusal
 from spiritsafe.guard.gateway.flow import Flow
-from spiritsafe.guard.gateway.heads import MOST_HEAD_BYTES, BadRequest, Head, Headers, checked_head
-from spiritsafe.guard.gateway.repeats import Repeat, repeat_of
+from spiritsafe.guard.gateway.heads import (
+    MOST_HEAD_BYTES,
+    NOT_HTTP,
+    SURPLUS,
+    BadRequest,
+    Head,
+    Headers,
+    checked_head,
+    too_long_body,
+    too_long_head,
+)
+from spiritsafe.guard.gateway.repeats import Again, again_after
 
 if TYPE_CHECKING:
     from spiritsafe.guard.gateway.book import Known
@@ -34,15 +44,11 @@ LINGER_S = 2.0
 MOST_WRITE_AHEAD_BYTES = 256 << 10
 """What may wait for a customer that reads slowly before its upstream is held back."""
 
-NOT_HTTP = BadRequest(400, "got something that is not HTTP/1.1, wanted a request as the API's clients send it")
-
 MOST_FRAMING_BYTES = 64 << 10
 """Of a chunked body, beyond as much as it has of body: chunks of a byte each cost far more than what they bring."""
 
 MOST_SIZE_LINE = 32
 """Bytes of a chunk's size and line ends that have come before the chunk is whole; what is longer is an extension."""
-
-_SURPLUS = BadRequest(400, "got a chunked body with extensions or something behind it; send plain chunks")
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _HEAD_END = b"\r\n\r\n"
@@ -56,6 +62,7 @@ class Customer(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_again",
         "_ahead",
         "_bad",
         "_body",
@@ -77,11 +84,9 @@ class Customer(asyncio.Protocol):
         "_known_version",
         "_last_key",
         "_loop",
-        "_missing_bytes",
         "_parser",
         "_peer",
         "_raw",
-        "_repeat",
         "_since_s",
         "_target",
         "_unread_bytes",
@@ -95,7 +100,7 @@ class Customer(asyncio.Protocol):
         self._ahead: deque[tuple[Caller, bytes]] = deque()
         self._bad: BadRequest | None = None
         self._is_amid = self._is_gone = self._is_lingering = self._is_paused = self._is_slow = False
-        self._repeat: tuple[Repeat, Caller, int] | None = None
+        self._again: Again | None = None
         self._known: Known | None = None
         self._last_key = b""
         self._known_version = -1
@@ -113,7 +118,7 @@ class Customer(asyncio.Protocol):
         self._caller: Caller | None = None
         self._body: list[bytes] = []
         self._raw: list[bytes] | None = None  # what was sent from the head's first byte on, where a read began with it
-        self._body_bytes = self._chunk_bytes = self._framing_bytes = self._fed_bytes = self._missing_bytes = 0
+        self._body_bytes = self._chunk_bytes = self._framing_bytes = self._fed_bytes = 0
 
     # --- the connection ----------------------------------------------------------------------------------------------
 
@@ -147,38 +152,28 @@ class Customer(asyncio.Protocol):
                 # Whoever sends ahead is read from again when its answer is out.
                 self._is_paused = True
                 self.transport.pause_reading()
-        elif self._repeat is not None and not self._is_amid and self._is_repeated(data, *self._repeat):
+        elif self._again is not None and not self._is_amid and self._is_taken(data, self._again):
             return
         self._parse(data)
 
-    def _is_repeated(self, data: bytes, repeat: Repeat, caller: Caller, version: int) -> bool:
+    def _is_taken(self, data: bytes, again: Again) -> bool:
         """Take `data` without the parser, where it goes on with a request or begins one as the last one began."""
-        if self._missing_bytes:
-            self._go_on(data, caller)
-            return True
-        found = repeat.body_in(data) if version == self._desk.book.version else None
-        if found is None or found[0] > self._desk.most_body_bytes:
+        if again.missing_bytes:
+            body, behind = again.add(data)
+        elif (body := again.begin(data, self._desk.book.version, self._desk.most_body_bytes)) is None:
             return False
-        length, body = found
-        if len(body) == length:
-            self._start(caller, body)
         else:
-            self._since_s = self._loop.time()
-            self._head, self._fed_bytes = caller.head, len(data)
-            self._body, self._missing_bytes = [body], length - len(body)
+            behind = b""
+        if again.missing_bytes:
+            if self._head is None:
+                self._since_s = self._loop.time()
+            self._head, self._fed_bytes = again.caller.head, 1
+            return True
+        self._begin()
+        self._start(again.caller, body)
+        if behind:
+            self.data_received(behind)
         return True
-
-    def _go_on(self, data: bytes, caller: Caller) -> None:
-        """Another piece of the body of a request whose head was a repetition."""
-        missing_bytes = self._missing_bytes
-        self._body.append(data[:missing_bytes])
-        self._missing_bytes = max(missing_bytes - len(data), 0)
-        if self._missing_bytes == 0:
-            body = b"".join(self._body)
-            self._begin()
-            self._start(caller, body)
-            if len(data) > missing_bytes:
-                self.data_received(data[missing_bytes:])
 
     def _parse(self, data: bytes) -> None:
         if self._fed_bytes == 0:
@@ -203,9 +198,9 @@ class Customer(asyncio.Protocol):
         """Refuse what is too long already, though it has not ended."""
         if self._head is None:
             if self._fed_bytes > MOST_HEAD_BYTES:
-                self._refuse(_too_long_head())
+                self._refuse(too_long_head())
         elif self._head.content_length is None and self._surplus_bytes > MOST_SIZE_LINE:
-            self._refuse(_SURPLUS)
+            self._refuse(SURPLUS)
 
     @property
     def _is_deaf(self) -> bool:
@@ -256,7 +251,7 @@ class Customer(asyncio.Protocol):
         if length is None:
             self._framing_bytes = self._head_length()
         elif length > desk.most_body_bytes:
-            raise _too_long_body(desk.most_body_bytes)
+            raise too_long_body(desk.most_body_bytes)
         if desk.is_health(head):
             if length != 0:
                 raise BadRequest(400, "got a body with a GET, wanted none; remove it")
@@ -298,7 +293,7 @@ class Customer(asyncio.Protocol):
         self._body_bytes += len(data)
         self._chunk_bytes += len(data)
         if self._body_bytes > self._desk.most_body_bytes:
-            raise _too_long_body(self._desk.most_body_bytes)
+            raise too_long_body(self._desk.most_body_bytes)
         self._body.append(data)
 
     def on_message_complete(self) -> None:
@@ -306,8 +301,11 @@ class Customer(asyncio.Protocol):
         head, caller, body = self._head, self._caller, b"".join(self._body)
         assert head is not None
         if head.content_length is None and self._surplus_bytes:
-            raise _SURPLUS
-        self._repeat = None if caller is None else self._repeat_of(caller)
+            raise SURPLUS
+        self._again = None
+        if caller is not None and self._raw is not None:
+            raw = b"".join(self._raw)
+            self._again = again_after(caller, self._known_version, raw, self._fed_bytes - self._body_bytes)
         self._is_amid = False
         self._begin()
         if self._flow is not None:
@@ -319,16 +317,6 @@ class Customer(asyncio.Protocol):
             self._after(keep_alive=head.keep_alive)
         else:
             self._start(caller, body)
-
-    def _repeat_of(self, caller: Caller) -> tuple[Repeat, Caller, int] | None:
-        """What the next request is known by, if it begins as this one did and no account has changed since."""
-        head = caller.head
-        if head.content_length is None or not head.keep_alive or b"expect" in head.fields:
-            return None
-        if caller.account.ends_at is not None or self._raw is None:
-            return None
-        repeat = repeat_of(b"".join(self._raw), self._fed_bytes - self._body_bytes, head.content_length)
-        return None if repeat is None else (repeat, caller, self._known_version)
 
     # --- the answer --------------------------------------------------------------------------------------------------
 
@@ -429,13 +417,3 @@ class Customer(asyncio.Protocol):
         else:
             self._flow.keep_alive = False
             self._ahead.clear()
-
-
-def _too_long_head() -> BadRequest:
-    return BadRequest(
-        431, f"got a head of more than {MOST_HEAD_BYTES} bytes; send fewer and shorter headers", "too_large"
-    )
-
-
-def _too_long_body(most_bytes: int) -> BadRequest:
-    return BadRequest(413, f"got a body of more than {most_bytes} bytes; send a smaller one", "too_large")

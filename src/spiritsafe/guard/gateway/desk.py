@@ -44,6 +44,9 @@ MARK = b"x-spiritsafe-mark"
 
 IDEMPOTENCY = b"idempotency-key"
 
+MOST_MODEL_CHARACTERS = 512
+"""Of a model's name: it stands in the record and in refusals beside the body."""
+
 HEALTH = (b"/healthz", b"/readyz")
 
 
@@ -174,6 +177,8 @@ class Desk(Gate):
         """
         account = caller.account
         surface, model, data = _read(caller.surface, body, entry)
+        if self._traces is not None and self._traces.with_content:
+            entry.kept = entry.request
         hygiene = self.policy.segments[account.segment].hygiene
         decision = self._standing(account, entry) if self.standings else None
         action = self.checked(decision)
@@ -279,7 +284,7 @@ class Desk(Gate):
             counts["tokens_in"] += used[0]
             counts["tokens_out"] += used[1]
         if self._traces is not None:
-            self._traces.ended(entry.received, ended, response, entry.request)
+            self._traces.ended(entry.received, ended, response, entry.kept)
         self.journal.ended(entry, ended, response)
 
     # --- time --------------------------------------------------------------------------------------------------------
@@ -302,6 +307,7 @@ class Desk(Gate):
             "log_waiting_bytes": journal.waiting_bytes,
             "log_failing": int(journal.is_failing),
             "ready": int(self.is_ready),
+            "spans_dropped": 0 if self._traces is None else self._traces.dropped,
         }
         self.counters.publish()
 
@@ -334,7 +340,7 @@ def _read(surface: Surface | None, body: bytes, entry: Entry) -> tuple[Surface, 
     data = loaded_object(body)
     entry.request, entry.request_bytes = body, len(body)
     model, stream = data.get("model"), data.get("stream")
-    if not isinstance(model, str) or not model:
+    if not isinstance(model, str) or not 0 < len(model) <= MOST_MODEL_CHARACTERS:
         raise BadRequest(400, "got no model, wanted its name as a string", "missing_model")
     if stream is not None and not isinstance(stream, bool):
         raise BadRequest(400, "got a stream that is neither true nor false", "invalid_stream")

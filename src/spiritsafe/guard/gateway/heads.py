@@ -57,6 +57,22 @@ class BadRequest(Exception):
         self.headers = headers
 
 
+NOT_HTTP = BadRequest(400, "got something that is not HTTP/1.1, wanted a request as the API's clients send it")
+SURPLUS = BadRequest(400, "got a chunked body with extensions or something behind it; send plain chunks")
+
+
+def too_long_head() -> BadRequest:
+    """What is said of a head that has not ended where it must have."""
+    return BadRequest(
+        431, f"got a head of more than {MOST_HEAD_BYTES} bytes; send fewer and shorter headers", "too_large"
+    )
+
+
+def too_long_body(most_bytes: int) -> BadRequest:
+    """What is said of a body of more than `most_bytes`."""
+    return BadRequest(413, f"got a body of more than {most_bytes} bytes; send a smaller one", "too_large")
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """A request's head, read once.

@@ -35,6 +35,7 @@ class Entry:
         received: the fields of its first record, but for the request.
         request: the body as it was sent; let go once it is on its way to the disk.
         request_bytes: how long it was.
+        kept: the body once more, where a trace shall hold it.
         is_counted: it was admitted and counts against its account's limits.
         is_taken: the first record is on its way to the disk or there.
         last: the last record, encoded, or both in one; None while the exchange is going on.
@@ -45,6 +46,7 @@ class Entry:
         "is_counted",
         "is_taken",
         "is_waiting",
+        "kept",
         "last",
         "received",
         "request",
@@ -57,6 +59,7 @@ class Entry:
         self.received = received
         self.request = request
         self.request_bytes = 0
+        self.kept: bytes | None = None
         self.is_counted = False
         self.is_taken = False
         self.last: bytes | None = None

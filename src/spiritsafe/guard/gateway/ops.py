@@ -32,6 +32,7 @@ COUNTERS = {
     "tokens_out": "Tokens of answers.",
     "would_act": "Requests on which shadow mode would have acted.",
     "handles_replayed": "Reasoning handles brought to where they were not issued.",
+    "spans_dropped": "Exchanges whose trace was lost: the collector did not take it in time.",
 }
 OUTCOMES = ("completed", "refused", "customer_left", "upstream_failed", "upstream_broke_off", "timed_out", "shut_down")
 ACTIONS = ("block", "challenge", "throttle", "strip", "mark")

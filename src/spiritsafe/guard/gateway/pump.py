@@ -257,7 +257,7 @@ class Pump:
         try:
             body = edited_body(self._plan.edits, whole.body())
         except Unreadable:
-            self._fail("unreadable")
+            self._flow.broken("unreadable")  # it has come whole, and the log keeps it
             return False
         self._write_head(len(body))
         self._held.append(body)

@@ -36,15 +36,19 @@ SIGNATURE_BYTES = 16
 Read = Callable[..., list[tuple[Any, ...]]]
 
 _OUTBOX = """create table if not exists outbox (seq integer primary key autoincrement, kind text not null,
-  id text not null, own integer not null, unique (kind, id) on conflict replace) strict"""
+  id text not null, own integer not null, unique (kind, id)) strict"""
 
 _NOTED = (
-    ("accounts", "accounts", "name"),
-    ("keys", "accounts", "account"),
-    ("evidence", "evidence", "rowid"),
-    ("rulings", "rulings", "rowid"),
+    ("insert on accounts", "accounts", "name", True),
+    ("update of segment, facts on accounts", "accounts", "name", True),
+    ("update of revoked_at on accounts", "accounts", "name", False),
+    ("insert on keys", "accounts", "account", False),
+    ("update on keys", "accounts", "account", False),
+    ("insert on evidence", "evidence", "rowid", False),
+    ("insert on rulings", "rulings", "rowid", False),
+    ("update on rulings", "rulings", "rowid", False),
 )
-"""Table, what of it is noted, and the column that says which."""
+"""What is noted, of which of `KINDS` it is, the column that says of which row, and whether it changes a contract."""
 
 _COLUMNS = {
     "evidence": ("detector", "account", "at", "level", "reasons", "campaign", "expires_at"),
@@ -74,13 +78,8 @@ class Replica:
         self._rulings = Rulings.open(folder)
         with self._db.locked() as db:
             db.execute(_OUTBOX)
-            for table, kind, which in _NOTED:
-                note = f"insert into outbox (kind, id, own) values ('{kind}', new.{which}, 1)"
-                drop = f"delete from outbox where kind = '{kind}' and id = old.{which}"
-                for event, does in (("insert", note), ("update", f"{drop}; {note}")):
-                    name = f"outbox_{table}_{event}"
-                    db.execute(f"drop trigger if exists {name}")
-                    db.execute(f"create trigger {name} after {event} on {table} begin {does}; end")
+            for event, kind, which, is_contract in _NOTED:
+                _note(db, event, kind, which, is_contract)
 
     def close(self) -> None:
         """Close the file."""
@@ -92,10 +91,10 @@ class Replica:
     def send_all(self) -> None:
         """It is not known what others have: all that is here is to go."""
         with self._db.locked() as db:
-            for table, kind, which in _NOTED:
-                if table == kind:
-                    rows = f"select '{kind}', {which}, 0 from {table} order by rowid desc limit {KINDS[kind]}"
-                    db.execute(f"insert or ignore into outbox (kind, id, own) select * from ({rows}) where true")
+            for kind, most in KINDS.items():
+                which = "name" if kind == "accounts" else "rowid"
+                rows = f"select '{kind}', {which}, 0 from {kind} order by rowid desc limit {most}"
+                db.execute(f"insert or ignore into outbox (kind, id, own) select * from ({rows})")
 
     def changes(self, kind: str, most: int) -> list[Change]:
         """What is to go of one of `KINDS`, at most so much, the oldest first."""
@@ -153,6 +152,18 @@ class Replica:
 
     def _signature(self, kind: str, name: str, data: bytes) -> bytes:
         return hmac.digest(self._secret, b"\0".join((kind.encode(), name.encode(), data)), "sha256")[:SIGNATURE_BYTES]
+
+
+def _note(db: sqlite3.Connection, event: str, kind: str, which: str, is_contract: bool) -> None:
+    """Have the file note in the outbox what changes; a change of a contract is still one when a key follows it."""
+    name = f"outbox_{event.replace(' ', '_').replace(',', '')}"
+    note = (
+        f"insert into outbox (kind, id, own) values ('{kind}', new.{which}, {int(is_contract)}) on conflict (kind, id) "
+        "do update set own = max(own, excluded.own), seq = (select max(seq) + 1 from outbox);"
+    )
+    moved = f"delete from outbox where kind = '{kind}' and id = old.{which} and id != new.{which};"
+    db.execute(f"drop trigger if exists {name}")
+    db.execute(f"create trigger {name} after {event} begin {'' if event.startswith('insert') else moved} {note} end")
 
 
 def _bring_in(db: sqlite3.Connection, name: str, came: SharedAccount) -> None:

@@ -169,6 +169,10 @@ class Sharing:
         batch.leave(self._member)
         with suppress(StoreError, TimeoutError):
             await asyncio.wait_for(batch.ask(), LEAVE_S)
+        await self.close()
+
+    async def close(self) -> None:
+        """Let Redis and the file go."""
         if self._replica is not None:
             await self._in_thread(self._replica.close)
         self._thread.shutdown(wait=False)
@@ -324,6 +328,9 @@ async def joined(
         await sharing.agree()
     except StoreError as error:
         sharing.fails(error)
+    except InputError:
+        await sharing.close()
+        raise
     return sharing
 
 

@@ -51,9 +51,10 @@ def loaded(data: bytes) -> Any:
 def _as_clients_read(text: str) -> Any:
     try:
         value = json.loads(text, parse_float=_finite, parse_int=_number, parse_constant=_finite)
+        written = json.dumps(value, ensure_ascii=False)
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    return orjson.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+    return orjson.loads(written.encode("utf-8", "replace"))
 
 
 def _finite(written: str) -> float | None:

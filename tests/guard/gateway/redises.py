@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import socket
@@ -69,7 +68,7 @@ class RealRedis:
 
     def _signal(self, number: int) -> None:
         assert self._process is not None
-        os.kill(self._process.pid, number)
+        self._process.send_signal(number)
 
 
 @contextmanager
@@ -82,5 +81,4 @@ def real_redis(folder: Path) -> Iterator[RealRedis]:
     try:
         yield redis
     finally:
-        redis.go_on()
         redis.kill()

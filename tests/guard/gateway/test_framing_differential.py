@@ -6,17 +6,12 @@ gateway parses with, have no line in common. Where the gateway refuses, h11 may 
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.guard.gateway.wires import ANSWER, Asked, Wired, answer_by_h11, cut, read_by_h11
+from tests.guard.gateway.wires import ANSWER, Wired, assert_answered_alike, assert_read_alike, cut
 
 KEY = b"{key}"
-ODD_REASON = re.compile(rb"HTTP/1\.[01] [0-9]{3}[^\r\n]*[\x00-\x08\x0b-\x1f\x7f]")
-"""Control characters behind a status: h11 minds them, and nothing of the reason is passed on."""
-FINAL = re.compile(rb"HTTP/1\.1 [2-5][0-9][0-9] ")
 
 
 @pytest.fixture(scope="module")
@@ -124,16 +119,6 @@ def streams(draw: st.DrawFn) -> tuple[bytes, list[int]]:
     return data, places + (edges if draw(st.booleans()) else [])
 
 
-def assert_read_alike(wired: Wired, data: bytes, places: list[int]) -> list[Asked]:
-    """The gateway's requests are the first of h11's; returns them."""
-    data = data.replace(KEY, wired.key)
-    ours, said = wired.asked(cut(data, places))
-    theirs = read_by_h11(data)
-    assert ours == theirs[: len(ours)]
-    assert len(FINAL.findall(said)) <= len(ours) + 1
-    return ours
-
-
 @given(streams())
 @settings(max_examples=150)
 def test_what_the_gateway_takes_for_requests_h11_reads_as_the_same_requests(
@@ -234,30 +219,6 @@ def upstreams(draw: st.DrawFn) -> tuple[bytes, list[int], bool]:
     if draw(st.booleans()):
         data = draw(changed(data))
     return data, draw(st.lists(st.integers(0, 1000), max_size=4)), draw(st.booleans())
-
-
-def assert_answered_alike(wired: Wired, data: bytes, places: list[int], *, ends: bool) -> int:
-    """What a customer is given is one answer, and the one that h11 finds; returns its status, 0 for none yet."""
-    written, is_open, is_kept = wired.answered(cut(data, places), ends=ends)
-    theirs = answer_by_h11(data, ends=ends)
-    got = answer_by_h11(written, ends=not is_open)
-    if got is None:
-        assert written == b""
-        return 0
-    answer, behind, _ = got
-    assert behind == b""
-    if answer.status == 502 and b"x-spiritsafe-id" in dict(answer.headers) and b"upstream" in answer.body:
-        return 502
-    if theirs is None:
-        assert ODD_REASON.search(data)
-        return answer.status
-    found, surplus, may_keep = theirs
-    assert (answer.status, answer.body) == (found.status, found.body) or (
-        not answer.is_whole and found.body.startswith(answer.body)
-    )
-    assert found.is_whole or not answer.is_whole
-    assert not is_kept or (may_keep and surplus == b"")
-    return answer.status
 
 
 @given(upstreams())

@@ -32,6 +32,12 @@ from spiritsafe.guard.settings import Bounds, ClientSettings, LogSettings, Upstr
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
 
+ODD_REASON = re.compile(rb"HTTP/1\.[01] [0-9]{3}[^\r\n]*[\x00-\x08\x0b-\x1f\x7f]")
+"""Control characters behind a status: h11 minds them, and nothing of the reason is passed on."""
+
+FINAL = re.compile(rb"HTTP/1\.1 [2-5][0-9][0-9] ")
+"""An answer that is no interim one."""
+
 DECIDING = (b"host", b"authorization", b"x-api-key", b"content-type", b"anthropic-version", b"connection", b"expect")
 """Headers that must be read alike; Content-Length and Transfer-Encoding show in the body."""
 
@@ -336,3 +342,40 @@ def cut(data: bytes, places: Sequence[int]) -> list[bytes]:
     """`data` in pieces, cut at these places."""
     edges = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
     return [data[start:end] for start, end in pairwise(edges)]
+
+
+# --- both alike -------------------------------------------------------------------------------------------------------
+
+
+def assert_read_alike(wired: Wired, data: bytes, places: list[int]) -> list[Asked]:
+    """The gateway's requests are the first of h11's; returns them."""
+    data = data.replace(b"{key}", wired.key)
+    ours, said = wired.asked(cut(data, places))
+    theirs = read_by_h11(data)
+    assert ours == theirs[: len(ours)]
+    assert len(FINAL.findall(said)) <= len(ours) + 1
+    return ours
+
+
+def assert_answered_alike(wired: Wired, data: bytes, places: list[int], *, ends: bool) -> int:
+    """What a customer is given is one answer, and the one that h11 finds; returns its status, 0 for none yet."""
+    written, is_open, is_kept = wired.answered(cut(data, places), ends=ends)
+    theirs = answer_by_h11(data, ends=ends)
+    got = answer_by_h11(written, ends=not is_open)
+    if got is None:
+        assert written == b""
+        return 0
+    answer, behind, _ = got
+    assert behind == b""
+    if answer.status == 502 and b"x-spiritsafe-id" in dict(answer.headers) and b"upstream" in answer.body:
+        return 502
+    if theirs is None:
+        assert ODD_REASON.search(data)
+        return answer.status
+    found, surplus, may_keep = theirs
+    assert (answer.status, answer.body) == (found.status, found.body) or (
+        not answer.is_whole and found.body.startswith(answer.body)
+    )
+    assert found.is_whole or not answer.is_whole
+    assert not is_kept or (may_keep and surplus == b"")
+    return answer.status

@@ -25,13 +25,13 @@ from spiritsafe.guard.gateway.heads import (
     Head,
     Headers,
     checked_head,
+    head_length,
     too_long_body,
     too_long_head,
 )
 from spiritsafe.guard.gateway.repeats import Again, again_after
 
 if TYPE_CHECKING:
-    from spiritsafe.guard.gateway.book import Known
     from spiritsafe.guard.gateway.callers import Caller
     from spiritsafe.guard.gateway.desk import Desk
 
@@ -51,7 +51,6 @@ MOST_SIZE_LINE = 32
 """Bytes of a chunk's size and line ends that have come before the chunk is whole; what is longer is an extension."""
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_HEAD_END = b"\r\n\r\n"
 
 
 class Customer(asyncio.Protocol):
@@ -80,9 +79,6 @@ class Customer(asyncio.Protocol):
         "_is_lingering",
         "_is_paused",
         "_is_slow",
-        "_known",
-        "_known_version",
-        "_last_key",
         "_loop",
         "_parser",
         "_peer",
@@ -90,6 +86,7 @@ class Customer(asyncio.Protocol):
         "_since_s",
         "_target",
         "_unread_bytes",
+        "_version",
         "transport",
     )
 
@@ -101,9 +98,7 @@ class Customer(asyncio.Protocol):
         self._bad: BadRequest | None = None
         self._is_amid = self._is_gone = self._is_lingering = self._is_paused = self._is_slow = False
         self._again: Again | None = None
-        self._known: Known | None = None
-        self._last_key = b""
-        self._known_version = -1
+        self._version = -1
         self._unread_bytes = 0
         self._peer = ""
         self._since_s = loop.time()
@@ -159,21 +154,25 @@ class Customer(asyncio.Protocol):
     def _is_taken(self, data: bytes, again: Again) -> bool:
         """Take `data` without the parser, where it goes on with a request or begins one as the last one began."""
         if again.missing_bytes:
-            body, behind = again.add(data)
-        elif (body := again.begin(data, self._desk.book.version, self._desk.most_body_bytes)) is None:
-            return False
-        else:
-            behind = b""
-        if again.missing_bytes:
-            if self._head is None:
-                self._since_s = self._loop.time()
-            self._head, self._fed_bytes = again.caller.head, 1
+            self._go_on(again, data)
             return True
+        body = again.begin(data, self._desk.book.version, self._desk.most_body_bytes)
+        if body is None:
+            return False
+        if again.missing_bytes:
+            self._since_s, self._head, self._fed_bytes = self._loop.time(), again.caller.head, len(data)
+        else:
+            self._start(again.caller, body)
+        return True
+
+    def _go_on(self, again: Again, data: bytes) -> None:
+        body, behind = again.add(data)
+        if again.missing_bytes:
+            return
         self._begin()
         self._start(again.caller, body)
         if behind:
             self.data_received(behind)
-        return True
 
     def _parse(self, data: bytes) -> None:
         if self._fed_bytes == 0:
@@ -249,34 +248,17 @@ class Customer(asyncio.Protocol):
         self._head = head
         length = head.content_length
         if length is None:
-            self._framing_bytes = self._head_length()
+            self._framing_bytes = head_length(self._raw or (), parser.get_method() + b" " + self._target)
         elif length > desk.most_body_bytes:
             raise too_long_body(desk.most_body_bytes)
         if desk.is_health(head):
             if length != 0:
                 raise BadRequest(400, "got a body with a GET, wanted none; remove it")
         else:
-            self._caller = desk.caller(head, self._account_of(head.key), self._peer)
+            self._version = desk.book.version
+            self._caller = desk.caller(head, desk.account_of(head.key), self._peer)
         if b"expect" in head.fields and self._flow is None and head.fields[b"expect"].lower() == b"100-continue":
             self.transport.write(_CONTINUE)
-
-    def _account_of(self, key: bytes) -> Known:
-        """Whose key it is; the one that came last on this connection is not looked up again while nothing changes."""
-        book = self._desk.book
-        known, last = self._known, self._last_key
-        if known is None or key != last or self._known_version != book.version or known.ends_at is not None:
-            self._known = known = self._desk.account_of(key)
-            self._last_key, self._known_version = key, book.version
-        return known
-
-    def _head_length(self) -> int:
-        """Bytes of the head as it was sent; it must be at the start of a read, with nothing before it."""
-        raw = b"".join(self._raw or ())
-        if not raw.startswith(self._parser.get_method() + b" " + self._target):
-            raise BadRequest(
-                400, "got a chunked request behind another, wanted it on its own; wait for the answer first"
-            )
-        return raw.index(_HEAD_END) + len(_HEAD_END)
 
     def on_chunk_header(self) -> None:
         """Parser: a chunk begins; the last one is empty."""
@@ -304,8 +286,7 @@ class Customer(asyncio.Protocol):
             raise SURPLUS
         self._again = None
         if caller is not None and self._raw is not None:
-            raw = b"".join(self._raw)
-            self._again = again_after(caller, self._known_version, raw, self._fed_bytes - self._body_bytes)
+            self._again = again_after(caller, self._version, b"".join(self._raw), self._fed_bytes - self._body_bytes)
         self._is_amid = False
         self._begin()
         if self._flow is not None:

@@ -11,6 +11,7 @@ Source: RFC 9112, sections 3.2, 6.1 and 11.2; RFC 9110, section 7.2.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -41,6 +42,8 @@ METHODS = (b"GET", b"POST")
 VERSIONS = ("1.1", "1.0")
 
 _ALLOW = ((b"allow", b"GET, POST"),)
+
+HEAD_END = b"\r\n\r\n"
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -125,6 +128,22 @@ def checked_head(method: bytes, target: bytes, version: str, headers: Headers) -
         _keeps_alive(fields, version),
         version == "1.1",
     )
+
+
+def head_length(raw: Iterable[bytes], beginning: bytes) -> int:
+    """Bytes of a chunked request's head as it was sent; it must be at the start of a read, with nothing before it.
+
+    Args:
+        raw: what was sent, from the first byte of that read on.
+        beginning: what the head begins with.
+
+    Raises:
+        BadRequest: it is not there.
+    """
+    sent = b"".join(raw)
+    if not sent.startswith(beginning):
+        raise BadRequest(400, "got a chunked request behind another, wanted it on its own; wait for the answer first")
+    return sent.index(HEAD_END) + len(HEAD_END)
 
 
 def _fields(headers: Headers) -> dict[bytes, bytes]:

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from spiritsafe.guard.gateway.callers import Caller
+from spiritsafe.guard.gateway.heads import HEAD_END
 
 MOST_KEPT_BYTES = 4096
 """A longer head is read anew each time, so that idle connections hold no more than this."""
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})\r\n", re.IGNORECASE)
 _MOST_DIGITS = 15
-_HEAD_END = b"\r\n\r\n"
 
 
 class Repeat(NamedTuple):
@@ -60,7 +60,7 @@ def repeat_of(raw: bytes, head_bytes: int, length: int) -> Repeat | None:
     Returns:
         None where the head is too long to be kept, or its end or the number is not where it is looked for.
     """
-    if head_bytes > MOST_KEPT_BYTES or raw.find(_HEAD_END) + len(_HEAD_END) != head_bytes:
+    if head_bytes > MOST_KEPT_BYTES or raw.find(HEAD_END) + len(HEAD_END) != head_bytes:
         return None
     found = _LENGTH.search(raw, 0, head_bytes)
     if found is None or int(found.group(1)) != length:

@@ -43,7 +43,6 @@ ALIVE_S = 3.0
 LONGEST_WAIT_S = 2.0
 """Between two tries to reach Redis."""
 
-LEAVE_S = 1.0
 MOST_AT_ONCE = 500
 """Accounts, or rows of a kind, that are said in one round."""
 
@@ -101,6 +100,7 @@ class Sharing:
         self._touched: set[int] = set()
         gate.meter.touched = self._touched
         self._task: asyncio.Task[None] | None = None
+        self._is_ending = False
         self._version = -1
         self._failing: type[Exception] | None = None
         self._process = os.urandom(6).hex()
@@ -116,7 +116,7 @@ class Sharing:
 
     async def _run(self) -> None:
         wait_s = self._every_s
-        while True:
+        while not self._is_ending:
             try:
                 wait_s = 0.0 if await self._round() else self._every_s
                 self._goes_on()
@@ -156,6 +156,7 @@ class Sharing:
 
     def stop(self) -> None:
         """Share no more, without a word."""
+        self._is_ending = True
         if self._task is not None:
             self._task.cancel()
 
@@ -167,8 +168,8 @@ class Sharing:
         batch = self._tables.batch()
         batch.push(_used(self._today), self._rows(self._touched), most=MOST_USED)
         batch.leave(self._member)
-        with suppress(StoreError, TimeoutError):
-            await asyncio.wait_for(batch.ask(), LEAVE_S)
+        with suppress(StoreError):
+            await batch.ask()
         await self.close()
 
     async def close(self) -> None:

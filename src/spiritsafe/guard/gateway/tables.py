@@ -9,7 +9,9 @@ Everything expires by itself when no gateway has asked for it for `KEPT_S`. Work
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -153,10 +155,7 @@ class Batch:
         Raises:
             StoreError: Redis is not reached, or does not take it.
         """
-        try:
-            answers = await self._pipe.execute()
-        except (RedisError, OSError) as error:
-            raise _unreached(self._where, error) from None
+        answers = await _patiently(self._pipe.execute(), self._where)
         return [read(answer) for read, answer in zip(self._read, answers, strict=True)]
 
     def _add(self, script: str, keys: list[str], values: list[Any], read: Callable[[Any], Any]) -> None:
@@ -178,8 +177,9 @@ class Tables:
             url,
             password=password,
             protocol=2,
-            socket_timeout=PATIENCE_S,
-            socket_connect_timeout=PATIENCE_S,
+            # Time is kept here: its own way, asyncio.wait_for, can swallow a cancellation before Python 3.12.
+            socket_timeout=None,
+            socket_connect_timeout=None,
             retry=Retry(NoBackoff(), 0),
         )
 
@@ -193,15 +193,14 @@ class Tables:
         Raises:
             StoreError: Redis is not reached, or does not take it.
         """
-        try:
-            answer: bytes = await self._redis.eval(_AGREE, 1, _key("pepper"), fingerprint, str(KEPT_S))
-        except (RedisError, OSError) as error:
-            raise _unreached(self.where, error) from None
+        asked = self._redis.eval(_AGREE, 1, _key("pepper"), fingerprint, str(KEPT_S))
+        answer: bytes = await _patiently(asked, self.where)
         return answer.decode()
 
     async def close(self) -> None:
         """Let the connection go."""
-        await self._redis.aclose()
+        with suppress(StoreError):
+            await _patiently(self._redis.aclose(), self.where)
 
 
 def _key(name: str) -> str:
@@ -227,6 +226,17 @@ def _beat(answer: list[Any]) -> Beat:
     return Beat(None if last is None else last.decode(), _names(living))
 
 
-def _unreached(where: str, error: Exception) -> StoreError:
-    said = " ".join(str(error).split()) or type(error).__name__
-    return StoreError(f"Redis at {where} is not reached ({said}); start it, or take redis_url out of guard.toml")
+async def _patiently(asked: Awaitable[Any], where: str) -> Any:
+    """What Redis answers.
+
+    Raises:
+        StoreError: it does not in time, or refuses.
+    """
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            return await asked
+    except (RedisError, OSError) as error:
+        said = " ".join(str(error).split()) or f"nothing came in {PATIENCE_S:.0f} s"
+        raise StoreError(
+            f"Redis at {where} is not reached ({said}); start it, or take redis_url out of guard.toml"
+        ) from None

@@ -167,7 +167,9 @@ class Rulings:
             known = "list them with  guard accounts list"
             raise InputError(f"got account {shown(account)}, wanted one that exists; {known}")
         with self._db.change() as db:
-            row = (account, action, reason, by, now_s, expires_at)
+            (last_s,) = db.execute("select coalesce(max(at), 0) from rulings where account = ?", (account,)).fetchone()
+            # After what it replaces, also by a clock that was set back: other gateways go by this time.
+            row = (account, action, reason, by, max(now_s, last_s + 0.001), expires_at)
             db.execute(f"insert into rulings ({_RULING}) values (?, ?, ?, ?, ?, ?)", row)
             self._decide(db, (account,), now_s)
         return self._in_force(account)
@@ -290,7 +292,8 @@ def _place(db: sqlite3.Connection, ruling: Ruling) -> None:
     """Put the ruling before those that were made after it: the last one of an account counts."""
     row = (ruling.account, ruling.action, ruling.reason, ruling.by, ruling.at, ruling.expires_at)
     later = db.execute(
-        "select rowid from rulings where account = ? and at > ? order by rowid", (ruling.account, ruling.at)
+        "select rowid from rulings where account = ? and (at, by, action, reason) > (?, ?, ?, ?) order by rowid",
+        (ruling.account, ruling.at, ruling.by, ruling.action, ruling.reason),
     ).fetchall()
     db.execute(f"insert into rulings ({_RULING}) values (?, ?, ?, ?, ?, ?)", row)
     for moved in later:

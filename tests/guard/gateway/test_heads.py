@@ -23,6 +23,11 @@ def test_an_ordinary_head_is_read() -> None:
     assert head.is_versioned
 
 
+def test_white_space_behind_a_value_is_no_part_of_it() -> None:
+    head = checked((b"host", b"a \t"), (b"x-api-key", b"ss-key "), (b"content-length", b"17\t"))
+    assert (head.fields[b"host"], head.key, head.content_length) == (b"a", b"ss-key", 17)
+
+
 def test_the_key_may_come_as_anthropics_clients_send_it() -> None:
     assert checked(HOST, (b"x-api-key", b"ss-key")).key == b"ss-key"
 

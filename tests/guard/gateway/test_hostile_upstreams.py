@@ -170,6 +170,20 @@ def test_an_event_that_cannot_be_edited_does_not_pass(event: bytes) -> None:
     assert b"SECRET" not in b"".join(shaper.feed(event[at : at + 1]) for at in range(len(event))) + shaper.rest()
 
 
+@pytest.mark.parametrize(
+    "beside", [b"data: {no JSON\n\n", b"\xef\xbb\xbfdata: {}\n\n", b"data: [1]\n\n", b": ping\n\n"]
+)
+def test_an_event_that_no_edit_concerns_passes_as_it_came_wherever_the_stream_is_cut(beside: bytes) -> None:
+    edits = edits_for(editor_for(Hygiene(strip_logprobs=True), "chat", "allow"), None)
+    assert edits is not None
+    listed = b'data: {"choices":[{"logprobs":{"content":["SECRET"]}}]}\n\n'
+    stream = beside + listed + beside
+    for at in range(len(stream)):
+        shaper = StreamShaper(edits)
+        shaped = shaper.feed(stream[:at]) + shaper.feed(stream[at:]) + shaper.rest()
+        assert shaped == beside + b'data: {"choices":[{"logprobs":null}]}\n\n' + beside
+
+
 def test_an_answer_nested_too_deeply_to_be_written_is_still_edited() -> None:
     body = b'{"choices":[{"message":{"content":"4","reasoning_content":"SECRET"}}],"x":%b}'
     written = b"[" * 600 + b"]" * 600

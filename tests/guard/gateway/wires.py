@@ -272,15 +272,15 @@ def _target(head: Head) -> bytes:
 # --- the other reader ------------------------------------------------------------------------------------------------
 
 _BLANK = re.compile(rb"[\r\n]+")
-_FIRST_LINE = re.compile(rb"([!-~]+) +([^ ]+ HTTP/1\.[01]\r\n)")
+_FIRST_LINE = re.compile(rb"([!-~]+) +([^ ]+) +(HTTP/1\.[01]\r\n)")
 
 
 def _plain(data: bytes) -> bytes:
-    """`data` without what llhttp passes over and h11 does not: blank lines first, several spaces behind the method."""
+    """`data` without what llhttp passes over and h11 does not: blank lines first, several spaces in the first line."""
     if blank := _BLANK.match(data):
         data = data[blank.end() :]
     if first := _FIRST_LINE.match(data):
-        data = first.expand(rb"\1 \2") + data[first.end() :]
+        data = first.expand(rb"\1 \2 \3") + data[first.end() :]
     return data
 
 

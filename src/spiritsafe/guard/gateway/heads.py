@@ -149,7 +149,8 @@ def head_length(raw: Iterable[bytes], beginning: bytes) -> int:
 def _fields(headers: Headers) -> dict[bytes, bytes]:
     if len(headers) > MOST_HEADERS:
         raise BadRequest(431, f"got {len(headers)} headers, wanted at most {MOST_HEADERS}; send fewer")
-    fields = {name.lower(): value for name, value in headers}
+    # llhttp leaves the white space behind a value in it, which is no part of it.
+    fields = {name.lower(): value.rstrip(b" \t") for name, value in headers}
     if len(fields) < len(headers):
         _check_repeated([name.lower() for name, _ in headers])
     size = sum(map(len, fields)) + sum(map(len, fields.values()))

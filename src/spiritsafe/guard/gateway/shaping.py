@@ -70,10 +70,9 @@ class StreamShaper:
 
     def _edited(self, event: bytes) -> bytes:
         """One event, with the ones that must come before it; nothing for one that says what nobody can read."""
-        event = event.removeprefix(_BOM)  # with it, the first line's name would be another
-        lines = event.splitlines(keepends=True)
+        lines = event.removeprefix(_BOM).splitlines(keepends=True)  # with it, the first line's name is another
         data = b"\n".join(line.rstrip(b"\r\n")[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
-        if not data or data.startswith(DONE):
+        if not data or data.startswith(DONE) or not self._edits.concerns(data):
             return event
         try:
             value = loaded(data)

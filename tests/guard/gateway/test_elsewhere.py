@@ -51,6 +51,20 @@ def test_what_several_members_have_used_adds_up_and_what_is_said_again_counts_on
     assert counts.open_now == 5
 
 
+def test_a_meter_notes_every_account_of_which_there_is_something_to_say() -> None:
+    one = meter()
+    one.touched = set()
+    for does in (lambda: one.admit(1, Limits(), NOON), lambda: one.spend(1, NOON, 0, 0), lambda: one.leave(1)):
+        one.touched.clear()
+        does()
+        assert one.touched == {1}
+    one.touched.clear()
+    assert one.admit(1, Limits(concurrency=0), NOON) is not None
+    assert one.touched == set()
+    assert one.used_since([1, 2], int(NOON // DAY_S)) == {1}
+    assert one.used_since([1, 2], int(NOON // DAY_S) + 1) == set()
+
+
 def test_only_the_living_have_requests_open() -> None:
     here, b = Worker(), Worker()
     b.meter.admit(1, Limits(), NOON)

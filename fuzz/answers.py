@@ -26,17 +26,10 @@ SEEDS = (
     seed(0, [], b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n"),
 )
 WORDS = (
-    *(b"content-length: ", b"transfer-encoding: ", b"chunked", b"gzip", b"connection: ", b"close", b"keep-alive"),
-    *(
-        b"content-encoding: ",
-        b"content-type: ",
-        b"text/event-stream",
-        b"\r\n",
-        b"\r\n\r\n",
-        b"HTTP/1.1 200 OK",
-        b"HTTP/1.0",
-    ),
-    *(b"HTTP/1.1 103 Early\r\n\r\n", b"HTTP/1.1 101 Switching", b"0\r\n\r\n", b";x=y", b"upgrade: a", b"data: {}\n\n"),
+    *(b"content-length: ", b"transfer-encoding: ", b"chunked", b"gzip", b"connection: ", b"close"),
+    *(b"keep-alive", b"content-encoding: ", b"content-type: ", b"text/event-stream", b"upgrade: a"),
+    *(b"\r\n", b"\r\n\r\n", b"HTTP/1.1 200 OK", b"HTTP/1.0", b"HTTP/1.1 103 Early\r\n\r\n"),
+    *(b"HTTP/1.1 101 Switching", b"0\r\n\r\n", b";x=y", b"data: {}\n\n"),
 )
 
 _WIRED = [Wired(Path(mkdtemp(prefix="spiritsafe-fuzz-")), durability=kind) for kind in ("interval", "strict")]

@@ -25,26 +25,9 @@ SEEDS = (
     seed(2, [57], _ASKED + orjson.dumps(_ENDED | {"x": 2**63, "y": {"request": "response"}})),
 )
 WORDS = (
-    *(
-        b'"raw":[',
-        b'"k":"received"',
-        b'"k":"ended"',
-        b'"k":"whole"',
-        b'"v":1',
-        b',"request":',
-        b',"response":',
-        b"null",
-        b"}}",
-    ),
-    *(
-        b'"id":"',
-        b'"surface":"messages"',
-        b'"surface":"responses"',
-        b'"tokens":[',
-        b'"client":{',
-        b'"status":200',
-        b"\\ud800",
-    ),
+    *(b'"raw":[', b'"k":"received"', b'"k":"ended"', b'"k":"whole"', b'"v":1', b',"request":'),
+    *(b',"response":', b"null", b"}}", b'"id":"', b'"surface":"messages"', b'"surface":"responses"'),
+    *(b'"tokens":[', b'"client":{', b'"status":200', b"\\ud800"),
 )
 
 

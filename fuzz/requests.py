@@ -26,30 +26,10 @@ SEEDS = (
     seed(0, [], _PLAIN.replace(b"host", b"expect: 100-continue\r\nconnection: close\r\nhost") + _MODELS),
 )
 WORDS = (
-    *(b"content-length: ", b"transfer-encoding: ", b"chunked", b"connection: ", b"close", b"keep-alive", b"upgrade"),
-    *(
-        b"expect: 100-continue",
-        b"host: ",
-        b"\r\n",
-        b"\r\n\r\n",
-        b"\n\n",
-        b"HTTP/1.1",
-        b"HTTP/1.0",
-        b"GET ",
-        b"POST ",
-        b"HEAD ",
-    ),
-    *(
-        b"/v1/models",
-        b"/v1/messages",
-        b"/healthz",
-        b"0\r\n\r\n",
-        b";x=y",
-        b"{key}",
-        b"x-api-key: ",
-        b"trailer: ",
-        b"identity",
-    ),
+    *(b"content-length: ", b"transfer-encoding: ", b"chunked", b"identity", b"connection: ", b"close"),
+    *(b"keep-alive", b"upgrade", b"expect: 100-continue", b"host: ", b"x-api-key: ", b"trailer: "),
+    *(b"{key}", b"\r\n", b"\r\n\r\n", b"\n\n", b"HTTP/1.1", b"HTTP/1.0", b"RTSP/1.1", b"GET ", b"POST "),
+    *(b"HEAD ", b"/v1/models", b"/v1/messages", b"/healthz", b"0\r\n\r\n", b";x=y"),
 )
 
 _WIRED = Wired(Path(mkdtemp(prefix="spiritsafe-fuzz-")))

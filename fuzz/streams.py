@@ -57,28 +57,8 @@ STREAMS = {
 }
 
 WORDS = (
-    *(
-        b"data: ",
-        b"event: ",
-        b"\n\n",
-        b"\r\n\r\n",
-        b"\r\r",
-        b": ping\n\n",
-        b"[DONE]",
-        b'"choices":[',
-        b'"delta":{',
-        b'"index":',
-    ),
-    *(
-        b'"tool_calls":[',
-        b'"usage":{',
-        b'"error":{',
-        b"null",
-        b"\\ud83d",
-        b"NaN",
-        b"\xef\xbb\xbf",
-        b'"type":"',
-        b'"content":[',
-    ),
-    *(b"<think>", b"</think>", b'"reasoning_content":"', b'"logprobs":{', b'"signature":"', b'"encrypted_content":"'),
+    *(b"data: ", b"event: ", b"\n\n", b"\r\n\r\n", b"\r\r", b": ping\n\n", b"[DONE]", b'"choices":['),
+    *(b'"delta":{', b'"index":', b'"tool_calls":[', b'"usage":{', b'"error":{', b"null", b"\\ud83d"),
+    *(b"NaN", b"\xef\xbb\xbf", b'"type":"', b'"content":[', b"<think>", b"</think>"),
+    *(b'"reasoning_content":"', b'"logprobs":{', b'"signature":"', b'"encrypted_content":"'),
 )

@@ -53,12 +53,14 @@ class RealRedis:
         self._signal(signal.SIGCONT)
 
     def call(self, *words: str | bytes) -> bytes:
-        """The first line of the answer to a command."""
+        """The answer to a command: a string, or the first line of anything else."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
             parts = [word.encode() if isinstance(word, str) else word for word in words]
             said = b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
             connection.sendall(b"*%d\r\n" % len(parts) + said)
-            return connection.makefile("rb").readline().strip()
+            answer = connection.makefile("rb")
+            first = answer.readline().strip()
+            return answer.read(int(first[1:])) if first.startswith(b"$") else first
 
     def _answers(self) -> bool:
         try:

@@ -135,7 +135,8 @@ def test_ordinary_requests_are_taken_up_by_both(wired: Wired) -> None:
     coded = head.replace(LINES[6], LINES[12]) + chunked(BODIES[2], [5, 9], b"0\r\n\r\n")
     for data in (plain, plain + longer + plain):
         whole = data.replace(KEY, wired.key)
-        for places in ([], [1], [60, 61], list(range(len(whole)))):
+        first = len(plain.replace(KEY, wired.key))
+        for places in ([], [1], [60, 61], [first], [first + 9], [len(whole) - 9], list(range(len(whole)))):
             assert len(assert_read_alike(wired, data, places)) == data.count(b"POST")
     alone = [len(coded.replace(KEY, wired.key))]
     assert len(assert_read_alike(wired, coded + plain + longer, [*alone, alone[0] + 200])) == 3

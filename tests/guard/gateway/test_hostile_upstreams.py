@@ -139,6 +139,7 @@ def event_with(text: bytes = b"", **more: Any) -> bytes:
 def test_thinking_is_withheld_beside_what_only_lenient_clients_read(text: bytes) -> None:
     shaped = StreamShaper(withholding()).feed(event_with(text, x="HERE") + b"data: [DONE]\n\n")
     assert b"SECRET" not in shaped
+    assert (b'"content":"blue"' in shaped) == (text != b"\x01")  # nobody reads that one
     assert shaped.endswith(b"data: [DONE]\n\n")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 from tests.guard.gateway.wires import Wired, assert_answered_alike
 
@@ -32,7 +32,8 @@ WORDS = (
     *(b"HTTP/1.1 101 Switching", b"0\r\n\r\n", b";x=y", b"data: {}\n\n"),
 )
 
-_WIRED = [Wired(Path(mkdtemp(prefix="spiritsafe-fuzz-")), durability=kind) for kind in ("interval", "strict")]
+_FOLDER = TemporaryDirectory(prefix="spiritsafe-fuzz-")
+_WIRED = [Wired(Path(_FOLDER.name) / kind, durability=kind) for kind in ("interval", "strict")]
 
 
 def check(data: bytes) -> None:

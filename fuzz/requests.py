@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 from tests.guard.gateway.wires import Wired, assert_read_alike
 
@@ -32,7 +32,8 @@ WORDS = (
     *(b"HEAD ", b"/v1/models", b"/v1/messages", b"/healthz", b"0\r\n\r\n", b";x=y"),
 )
 
-_WIRED = Wired(Path(mkdtemp(prefix="spiritsafe-fuzz-")))
+_FOLDER = TemporaryDirectory(prefix="spiritsafe-fuzz-")
+_WIRED = Wired(Path(_FOLDER.name))
 
 
 def check(data: bytes) -> None:

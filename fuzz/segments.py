@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 from spiritsafe.errors import StoreError
 from spiritsafe.exchanges.frames import HEADER_BYTES
@@ -19,21 +18,20 @@ _BATCHES: tuple[tuple[bytes, ...], ...] = (
 
 
 def _written() -> bytes:
-    folder = Path(mkdtemp(prefix="spiritsafe-fuzz-"))
-    writer = SegmentWriter(folder)
-    for batch in _BATCHES:
-        writer.append(batch)
-    writer.close()
-    whole = segment_path(folder, 1).read_bytes()
-    shutil.rmtree(folder)
-    return whole
+    with TemporaryDirectory(prefix="spiritsafe-fuzz-") as folder:
+        writer = SegmentWriter(Path(folder))
+        for batch in _BATCHES:
+            writer.append(batch)
+        writer.close()
+        return segment_path(Path(folder), 1).read_bytes()
 
 
 _WHOLE = _written()
 _MEMORY = Path("/dev/shm")
 """Where it is there, no disk is waited for."""
 
-_PLACE = Path(mkdtemp(prefix="spiritsafe-fuzz-", dir=_MEMORY if _MEMORY.is_dir() else None)) / "00000001.seg"
+_FOLDER = TemporaryDirectory(prefix="spiritsafe-fuzz-", dir=_MEMORY if _MEMORY.is_dir() else None)
+_PLACE = Path(_FOLDER.name) / "00000001.seg"
 
 SEEDS = (
     b"\x00",

@@ -120,6 +120,11 @@ def test_reading_raises_nothing_else_whatever_comes(data: bytes) -> None:
     assert isinstance(record_of(row).id, str)
 
 
+def test_a_record_that_says_its_kind_twice_is_of_the_first() -> None:
+    row = decode(b'{"k":"ended","v":1,"raw":[4],"id":"a","k":"other","v":7,"response":null}')
+    assert (row["k"], row["v"], record_of(row).id) == ("ended", 1, "a")
+
+
 @given(words, st.integers(0, 200), st.integers(1, 255))
 def test_a_changed_byte_is_an_input_error_or_another_record(identity: str, at: int, change: int) -> None:
     data = bytearray(whole(identity))

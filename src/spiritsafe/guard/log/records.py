@@ -185,7 +185,8 @@ def decode(data: bytes) -> dict[str, Any]:
         InputError: it is no record of this log, or a newer version wrote it.
     """
     record = split(data)
-    row = {"k": record.kind, "v": RECORDS_VERSION, **record.fields}
+    own = {"k": record.kind, "v": RECORDS_VERSION}
+    row = own | record.fields | own  # first, and what holds, even where a damaged record has them a second time
     for name in BODIES[record.kind]:
         _add_body(row, name, record.request if name == "request" else record.response)
     return row

@@ -107,10 +107,11 @@ def test_what_was_used_two_days_ago_is_forgotten() -> None:
     here, b = Worker(), Worker()
     b.meter.admit(1, Limits(), NOON)
     here.hear(b, "b/0")
-    for days, kept in ((0, True), (1, True), (2, False)):
+    for days, kept in ((0, True), (1, True), (2, False), (3, False)):
         here.now_s = NOON + days * DAY_S
-        here.elsewhere.look_again()
+        here.elsewhere.forget()
         assert (1 in here.meter.others) is kept
+    here.elsewhere.lives(ALL)
 
 
 @given(st.binary(max_size=100).filter(lambda said: len(said) != FIELDS * 8))

@@ -10,6 +10,11 @@ pump       the answer on its way: passed on, edited, held back, put together aga
 journal    the log of one worker, committed in groups
 gate       whose key it is, what is decided about its account, whether there is room
 following  brings changes of accounts, policy and decisions into a gate
+sharing    several gateways that act as one, through Redis
+tables     the tables in Redis (extra: redis)
+replica    accounts, evidence and rulings of other machines in this one's file
+shared_account  two versions of an account in one. Pure.
+elsewhere  what other machines have used, in a worker's meter
 desk       what a worker knows: the gate, and routes, journal, numbers
 counters   numbers for /metrics, shared by the workers
 worker     one process of the data plane

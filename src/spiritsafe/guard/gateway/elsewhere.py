@@ -15,6 +15,9 @@ from spiritsafe.guard.limits import DAY_S, Counts, Meter, together
 MOST_NAMES = 1 << 16
 """Accounts that are kept in mind."""
 
+AT_ONCE = 256
+"""Accounts that are looked at in one go."""
+
 _COUNTS = Struct("<9Q")
 
 
@@ -72,6 +75,7 @@ class Elsewhere:
         self._living: frozenset[str] = frozenset()
         self._unplaced: set[str] = set()
         self._day = 0
+        self._to_check: list[str] = []
 
     def own(self, slot: int) -> bytes:
         """What this worker has to say of an account."""
@@ -97,22 +101,30 @@ class Elsewhere:
                 self._place(name)
 
     def look_again(self) -> None:
-        """Accounts may have become known; and of what was used two days ago nothing counts any more."""
+        """Accounts may have become known."""
         unplaced, self._unplaced = self._unplaced, set()
         for name in unplaced:
             self._place(name)
+
+    def forget(self) -> None:
+        """Forget what was used two days ago, a few accounts at a time, so that midnight holds nobody up."""
         today = int(self._now_s() // DAY_S)
         if today != self._day:
             self._day = today
-            self._forget_before(today - 1)
+            self._to_check = list(self._parts)
+        for name in self._to_check[-AT_ONCE:]:
+            if all(_counts(part).day < today - 1 for part in self._parts[name].values()):
+                self._drop(name)
+        del self._to_check[-AT_ONCE:]
 
-    def _forget_before(self, day: int) -> None:
-        for name, parts in list(self._parts.items()):
-            if all(_counts(part).day < day for part in parts.values()):
-                del self._parts[name]
-                slot = self._slot_of(name)
-                if slot is not None:
-                    self._meter.others.pop(slot, None)
+    def _drop(self, name: str) -> None:
+        del self._parts[name]
+        self._unplaced.discard(name)
+        for opened in self._open.values():
+            opened.discard(name)
+        slot = self._slot_of(name)
+        if slot is not None:
+            self._meter.others.pop(slot, None)
 
     def _place(self, name: str) -> None:
         slot = self._slot_of(name)

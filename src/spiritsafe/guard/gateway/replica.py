@@ -78,6 +78,7 @@ class Replica:
         self._rulings = Rulings.open(folder)
         with self._db.locked() as db:
             db.execute(_OUTBOX)
+            db.execute("create index if not exists keys_of on keys (account)")
             for event, kind, which, is_contract in _NOTED:
                 _note(db, event, kind, which, is_contract)
 

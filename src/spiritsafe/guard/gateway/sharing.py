@@ -43,7 +43,7 @@ ALIVE_S = 3.0
 LONGEST_WAIT_S = 2.0
 """Between two tries to reach Redis."""
 
-MOST_AT_ONCE = 500
+MOST_AT_ONCE = 256
 """Accounts, or rows of a kind, that are said in one round."""
 
 MOST_USED = 1 << 22
@@ -165,10 +165,10 @@ class Sharing:
         self.stop()
         if self._task is not None:
             await asyncio.wait([self._task])
-        batch = self._tables.batch()
-        batch.push(_used(self._today), self._rows(self._touched), most=MOST_USED)
-        batch.leave(self._member)
         with suppress(StoreError):
+            batch = self._tables.batch()
+            batch.push(_used(self._today), self._rows(self._touched), most=MOST_USED)
+            batch.leave(self._member)
             await batch.ask()
         await self.close()
 
@@ -224,21 +224,22 @@ class Sharing:
         days = [_used(self._today - 1), _used(self._today)]
         word = f"{self._process}:{next(self._numbers)}"
         batch = self._tables.batch()
-        batch.push(days[1], self._rows(slots), most=MOST_USED)
         for table in days:
             batch.pull(table, self._seen.get(table, 0), self._own_rows)
+        if slots:
+            batch.push(days[1], self._rows(slots), most=MOST_USED)
         for kind, some in changes.items():
             rows = [(change.name, change.value) for change in some]
             batch.push(kind, rows, most=KINDS[kind], seen=self._seen.get(kind, 0))
         batch.beat(self._member, word, self._alive_s)  # the last, so that what was lost was said before it
         try:
-            _, yesterday, today, *refused, beat = await batch.ask()
+            yesterday, today, *refused, beat = await batch.ask()
         except BaseException:
             self._touched |= slots
             self._words = self._words and {*self._words, word}
             raise
         self._hear(zip(days, (yesterday, today), strict=True), beat)
-        await self._sent(zip(changes.values(), refused, strict=True))
+        await self._sent(zip(changes.values(), refused[bool(slots) :], strict=True))
         self._check(beat, word)
         said = [slots, *changes.values()]
         return yesterday.is_full or today.is_full or any(len(some) >= MOST_AT_ONCE for some in said)
@@ -254,6 +255,7 @@ class Sharing:
         if self._gate.book.version != self._version:
             self._version = self._gate.book.version
             elsewhere.look_again()
+        elsewhere.forget()
 
     def _check(self, beat: Beat, word: str) -> None:
         """Find out whether Redis still has what was said last.
@@ -272,11 +274,12 @@ class Sharing:
         self._has_begun = self._is_agreed = False
 
     async def _changes(self) -> dict[str, list[Change]]:
-        """What has changed in the file of this machine, by kind."""
+        """What has changed in the file of this machine, by kind; nothing of a kind of which nothing has."""
         replica = self._replica
         if replica is None:
             return {}
-        return await self._in_thread(lambda: {kind: replica.changes(kind, MOST_AT_ONCE) for kind in KINDS})
+        changes = await self._in_thread(lambda: {kind: replica.changes(kind, MOST_AT_ONCE) for kind in KINDS})
+        return {kind: some for kind, some in changes.items() if some}
 
     async def _sent(self, told: Iterable[tuple[list[Change], frozenset[str]]]) -> None:
         sent = [change for changes, refused in told for change in changes if change.name not in refused]

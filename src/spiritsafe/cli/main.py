@@ -24,6 +24,7 @@ app.command("spiritsafe.cli.models:app", name="models")
 app.command("spiritsafe.cli.serve:serve", name="serve")
 app.command("spiritsafe.cli.ledger:app", name="ledger")
 app.command("spiritsafe.cli.guard:app", name="guard")
+app.command("spiritsafe.cli.drills:app", name="drills")
 
 STOPPED = 130
 """Exit status of a command that was interrupted, as shells have it."""

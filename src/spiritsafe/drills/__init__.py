@@ -6,7 +6,9 @@
 - `texts/`: what is said.  `dice`, `clock`: draws and times.  `identity`, `persona`, `end_users`: who says it.
 - `acting`, `conversation`, `play`: how actors act, and all of them in the order of time.
 - `recording`, `logged`, `parts`, `play_log`: what a gateway would have logged of it, written to a folder.
+- `enrolment`, `loopback`, `sending`, `run`: the same over HTTP, against a gateway on this machine.
 - `key`: the answer key, which lies in a folder of its own.
+- `alarms`, `results`, `score`, `score_table`: what alarms were worth, held against it.
 
-Nothing here opens a connection.
+Only `sending` opens a connection, and only to a loopback address.
 """

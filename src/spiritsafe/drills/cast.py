@@ -35,11 +35,13 @@ class Cast:
     Attributes:
         actors: at work from the start; an account may have several.
         key: what every account is.
+        personas: who has which account, by its name.
         blocks: unix seconds from which on an account is told no, where the scenario plays the operator.
     """
 
     actors: list[Actor] = field(default_factory=list)
     key: AnswerKey = field(default_factory=AnswerKey)
+    personas: dict[str, Persona] = field(default_factory=dict)
     blocks: dict[str, float] = field(default_factory=dict)
 
 
@@ -101,6 +103,7 @@ def _group(made: Cast, world: World, people: Customers, crowd: Crowd, number: in
         joins_at = world.start + (own.unit() * (world.end - world.start) if own.chance(people.newcomers) else 0.0)
         life = Life(who, world, dice.fork("life"), group, crowd.rate, joins_at)
         made.key.accounts[who.account] = Truth(people.name, group=number)
+        made.personas[who.account] = who
         made.actors.append(Actor(dice.key, people.act(life)))
 
 
@@ -110,6 +113,7 @@ def _campaign(made: Cast, world: World, table: CampaignTable) -> None:
     pool = Pool(plan, world, dice)
     for who in pool.accounts:
         made.key.accounts[who.account] = Truth(ATTACKER, table.name)
+        made.personas[who.account] = who
     operation = Operation(
         name=table.name,
         plan=plan,

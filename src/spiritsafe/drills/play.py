@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hashlib import blake2b
 from heapq import heapify, heappop, heappush, heapreplace
+from math import inf
 from typing import NamedTuple
 
 from spiritsafe.drills.acting import Acts, Ask, Reply
@@ -57,12 +58,18 @@ class Play:
         self._waiting = [(0.0, actor.key, actor) for actor in cast]
         heapify(self._waiting)
 
-    def take(self) -> Cue | None:
-        """The next ask; None when the play is over, or when everybody who is left waits for a reply."""
+    @property
+    def next_at(self) -> float:
+        """Unix seconds before which nobody asks; infinite when the play is over, or all who are left await a reply."""
+        at = self._waiting[0][0] if self._waiting else inf
+        return at if at < self._end else inf
+
+    def take(self, until: float = inf) -> Cue | None:
+        """The next ask, if its time is `until` or earlier; None too when all who are left await a reply."""
         waiting = self._waiting
         while waiting:
             at, key, actor = waiting[0]
-            if at >= self._end:
+            if at >= self._end or at > until:
                 return None
             step = next(actor.acts, None)
             if isinstance(step, Ask):

@@ -57,10 +57,19 @@ def play_into_log(scenario: Scenario, out: Path, processes: int = 1) -> Played:
         log = files.enter_context(replacing(out / LOG))
         own = files.enter_context(replacing(out / OWN))
         count, mine = _write(lines_by(scenario, key, processes), log, own)
-        key.write(out / KEY)
-        with replacing(out / SCENARIO) as file:
-            file.write(orjson.dumps(scenario.described(), option=orjson.OPT_INDENT_2) + b"\n")
+        write_key(scenario, key, out)
     return Played(count, mine, key)
+
+
+def write_key(scenario: Scenario, key: AnswerKey, out: Path) -> None:
+    """Write what every account was, and the scenario in full, into the key folder of `out`.
+
+    Raises:
+        StoreError: the disk did not take it.
+    """
+    key.write(out / KEY)
+    with replacing(out / SCENARIO) as file:
+        file.write(orjson.dumps(scenario.described(), option=orjson.OPT_INDENT_2) + b"\n")
 
 
 def _write(lines: Iterable[Line], log: IO[bytes], own: IO[bytes]) -> tuple[int, int]:

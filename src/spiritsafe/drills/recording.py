@@ -82,8 +82,12 @@ def _source(model: str) -> Source:
     return Source(endpoint="main", model=model, version=model)
 
 
+def asks_for_stream(account: str) -> bool:
+    """Whether an account wants its answers as streams: half of them do, by the last digit of their names."""
+    return int(account[-1], 16) % 2 == 1
+
+
 @cache
 def _passed(dialect: str, digit: str) -> dict[str, object]:
-    """What a gateway's log says besides; half of all accounts, by the last digit of their name, ask for streams."""
-    is_stream = int(digit, 16) % 2 == 1
-    return {"surface": _SURFACES[dialect], "outcome": "completed", "status": 200, "stream": is_stream}
+    """What a gateway's log says besides."""
+    return {"surface": _SURFACES[dialect], "outcome": "completed", "status": 200, "stream": asks_for_stream(digit)}

@@ -13,6 +13,8 @@ app = App(name="guard", help="In front of your own model: who may ask, and what 
 app.command("spiritsafe.cli.guard_serve:serve", name="serve")
 app.command("spiritsafe.cli.guard_serve:decide", name="decide")
 app.command("spiritsafe.cli.guard_serve:init", name="init")
+app.command("spiritsafe.cli.guard_detect:calibrate", name="calibrate")
+app.command("spiritsafe.cli.guard_detect:replay", name="replay")
 app.command("spiritsafe.cli.guard_log:app", name="log")
 app.command("spiritsafe.cli.guard_policy:app", name="policy")
 app.command("spiritsafe.cli.guard_policy:rule", name="rule")

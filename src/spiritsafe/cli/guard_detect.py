@@ -1,0 +1,102 @@
+"""`spiritsafe guard calibrate` and `guard replay`: learn what is ordinary from a log, and look for what is not."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from spiritsafe.errors import InputError, shown
+from spiritsafe.stats.conformal import accounts_needed, false_alarm_bound
+
+_LEVELS = (0.05, 0.01, 0.001, 0.0001)
+
+
+def _one_thread() -> None:
+    """Before numpy is imported: its threads wait for one another over products as small as these."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+def calibrate(*log: Path, out: Path, leave_out: Path | None = None) -> None:
+    """Learn what is ordinary from your own traffic, by segment; say which levels can be promised and which cannot.
+
+    Parameters
+    ----------
+    log:
+        Files of exchange lines, or folders of such (`spiritsafe guard log export` writes them).
+    out:
+        The reference to write.
+    leave_out:
+        A file with a name of an account in each line, which are not to count as ordinary.
+    """
+    _one_thread()
+    from spiritsafe.guard.watch.calibrate import calibrate as learn
+    from spiritsafe.guard.watch.logs import Logs
+
+    _wants(log)
+    logs = Logs(log)
+    names = frozenset(leave_out.read_text().split("\n")) if leave_out else frozenset()
+    reference = learn(lambda: logs, names)
+    reference.write(out)
+    print(f"{reference.exchanges:,} exchanges of {reference.days:.1f} days; {out} written")
+    for segment, ranks in reference.segments.items():
+        can = [level for level in _LEVELS if ranks.accounts >= accounts_needed(level)]
+        cannot = [level for level in _LEVELS if level not in can]
+        print(f"{segment}: {ranks.accounts:,} accounts")
+        for level in can:
+            bound = false_alarm_bound(ranks.accounts, level)
+            print(
+                f"  {level:.2%} of honest accounts can be promised on average; with 95 % confidence below {bound:.2%}"
+            )
+        for level in cannot:
+            print(f"  {level:.2%} cannot be promised: it needs {accounts_needed(level):,} accounts; alarms are void")
+    _passed(logs.passed.reasons, logs.passed.duplicates)
+
+
+def replay(*log: Path, reference: Path, out: Path, account_level: float = 0.001, campaign_fdr: float = 0.01) -> None:
+    """Run every detector over logs; write alarms.jsonl and summary.json.
+
+    Parameters
+    ----------
+    log:
+        Files of exchange lines, or folders of such.
+    reference:
+        What `spiritsafe guard calibrate` has written.
+    out:
+        The folder for the two files.
+    account_level:
+        The chance that an honest account ever raises an alarm, within as many days as the reference has.
+    campaign_fdr:
+        The false discovery rate among campaigns.
+    """
+    _one_thread()
+    from spiritsafe.guard.watch.logs import Logs
+    from spiritsafe.guard.watch.reference import read_reference
+    from spiritsafe.guard.watch.replay import replay as run
+    from spiritsafe.guard.watch.watch import Levels
+
+    _wants(log)
+    ordinary, logs = read_reference(reference), Logs(log)
+    levels = Levels(account_level, account_level, campaign_fdr)
+    summary = run(logs, ordinary, out, levels, lambda seen: None)
+    print(f"{summary['exchanges']:,} exchanges of {summary['accounts']:,} accounts; {out / 'alarms.jsonl'} written")
+    for scope, count in summary["alarms"].items():
+        print(f"{scope}: {count:,} alarms about {summary['accounts_named'][scope]:,} accounts")
+    for campaign in summary["campaigns"]:
+        print(f"  {campaign['id']}: {campaign['accounts']:,} accounts, e-value {campaign['e_value']:.3g}")
+    for reason in summary["void"]:
+        print(f"void: {reason}")
+    _passed({reason: found["lines"] for reason, found in summary["passed_over"].items()}, summary["duplicates"])
+
+
+def _wants(log: tuple[Path, ...]) -> None:
+    if not log:
+        raise InputError("got no log, wanted at least one file of exchange lines")
+
+
+def _passed(reasons: dict[str, int], duplicates: int) -> None:
+    for reason, count in reasons.items():
+        print(f"passed over {count:,} lines: {shown(reason)}", file=sys.stderr)
+    if duplicates:
+        print(f"passed over {duplicates:,} exchanges that were there before", file=sys.stderr)

@@ -1,0 +1,235 @@
+"""Watch: looks for campaigns and strange accounts in a stream of exchanges. Gateway and replay run this very code.
+
+    watch = Watch(reference)
+    for alarm in watch.take(exchanges): ...      # epochs in the order of time
+    for alarm in watch.finish(): ...
+
+Request and account alarms are raised where an account's rank among ordinary accounts of its segment reaches a level.
+Campaigns are looked for every half hour of exchange time: links, communities, tests on other data, e-BH over all
+communities that were ever tested. An account that carries a found campaign's signature is attributed at the end of
+the epoch in which it does. Accounts under a contract to learn (`NAMED_ONLY`) are never proposed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spiritsafe.exchanges.record import Exchange
+from spiritsafe.guard.campaigns.communities import communities
+from spiritsafe.guard.campaigns.evidence import evidence_of
+from spiritsafe.guard.campaigns.links import FACTS, FIND, TEST, Links, carriers, surprising
+from spiritsafe.guard.campaigns.roster import CONTENT, LOG_ODDS, Campaign, name_of, odds_of, signature
+from spiritsafe.guard.campaigns.testing import Prompts, Verdict, test
+from spiritsafe.guard.detectors.base import Sign
+from spiritsafe.guard.habits import HABITS
+from spiritsafe.guard.habits.base import Ordinary
+from spiritsafe.guard.policy import NAMED_ONLY
+from spiritsafe.guard.watch.accounts import NAMES, READERS, Accounts
+from spiritsafe.guard.watch.alarms import Alarm, Reason, in_order
+from spiritsafe.guard.watch.epochs import epochs
+from spiritsafe.guard.watch.reference import Reference
+from spiritsafe.stats.evalues import ville
+from spiritsafe.stats.multiple import fading_share, online_e_bh
+
+CAMPAIGN_EPOCHS = 3
+"""Campaigns are looked for whenever so many epochs are over."""
+
+FEWEST_TESTED = 5
+"""Members with testing prompts that a test needs."""
+
+DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """What false alarms are allowed.
+
+    Attributes:
+        request, account: the chance that an honest account ever raises such an alarm within the reference's time.
+        campaign: the false discovery rate among reported campaigns.
+    """
+
+    request: float = 0.001
+    account: float = 0.001
+    campaign: float = 0.01
+
+
+class Watch:
+    """One watch.
+
+    Attributes:
+        accounts: everything that is remembered.
+        campaigns: those found so far.
+        tested: communities tested so far.
+        seen: exchanges.
+    """
+
+    def __init__(self, reference: Reference, levels: Levels | None = None) -> None:
+        usual = {one.name: one.unpack(reference.usual[one.name]) for one in READERS}
+        self._reference, self._levels = reference, levels or Levels()
+        self.accounts = Accounts(reference.space, usual)
+        self.accounts.models_at |= reference.models_at
+        self.campaigns: list[Campaign] = []
+        self.tested: list[float] = []
+        self.seen = 0
+        self.voids: dict[str, str] = {}
+        self._began = math.inf
+        self._raised: set[tuple[str, str]] = set()
+        self._signs: list[tuple[int, int, Sign]] = []
+        self._last_pass = 0
+        self._belongs: dict[str, Campaign] = {}
+
+    def take(self, exchanges: Iterable[Exchange]) -> Iterator[Alarm]:
+        """The alarms of exchanges whose epochs are whole and come one after the other."""
+        for number, held in epochs(exchanges):
+            yield from self.epoch(number, held)
+
+    def epoch(self, number: int, exchanges: list[Exchange]) -> list[Alarm]:
+        """The alarms of one epoch, all of whose exchanges these are."""
+        self._signs = []
+        self._began = min(self._began, exchanges[0].at)
+        touched = self.accounts.take(exchanges, lambda *sign: self._signs.append(sign))
+        self.seen += len(exchanges)
+        due = self.accounts.look(touched, self._reference.mean_F)
+        alarms = [*self._of_requests(exchanges[-1].at), *self._of_accounts(touched, due)]
+        if number // CAMPAIGN_EPOCHS != self._last_pass:
+            self._last_pass = number // CAMPAIGN_EPOCHS
+            self._look_for_campaigns(exchanges[-1].at)
+        alarms += self._attribute(touched, exchanges[-1].at)
+        return in_order(alarms)
+
+    def _days(self, at: float) -> float:
+        return (at - self._began) / DAY_S
+
+    def _can_fire(self, segment: str, level: float, at: float) -> bool:
+        void = self._reference.void(segment, level, self._days(at))
+        if void:
+            self.voids[f"{segment} {level:g}"] = void
+        return not void
+
+    def _of_requests(self, now: float) -> Iterator[Alarm]:
+        """Alarms about single exchanges."""
+        for slot, number, sign in self._signs:
+            one, name = self.accounts.known[slot], self.accounts.sketches.names[slot]
+            if READERS[number].scope != "request" or (sign.detector, name) in self._raised:
+                continue
+            if not self._can_fire(one.segment, self._levels.request, now):
+                continue
+            ranks = self._reference.segments[one.segment]
+            ps, _ = ranks.p_values(self.accounts.maxima[slot][None])
+            if ps[0, number] <= self._levels.request:
+                self._raised.add((sign.detector, name))
+                reasons = tuple(Reason(sign.detector, sign.score, said, sign.exchanges) for said in sign.reasons)
+                seen = int(self.accounts.sketches.columns["seen"][slot])
+                yield Alarm("request", sign.exchanges[0], (name,), now, seen, ville(self._levels.request), reasons)
+
+    def _of_accounts(self, touched: NDArray[np.int64], due: NDArray[np.int64]) -> Iterator[Alarm]:
+        """Alarms about accounts by themselves, of those whose scores may have changed."""
+        slots = np.unique(np.concatenate([due, np.array([slot for slot, _, _ in self._signs], dtype=np.int64)]))
+        own, level = self.accounts.sketches, self._levels.account
+        for slot in slots:
+            one, name, at = self.accounts.known[slot], own.names[slot], float(own.columns["last_at"][slot])
+            if ("account", name) in self._raised or not self._can_fire(one.segment, level, at):
+                continue
+            ps, whole = self._reference.segments[one.segment].p_values(self.accounts.maxima[slot][None])
+            if whole[0] <= level:
+                self._raised.add(("account", name))
+                seen = int(own.columns["seen"][slot])
+                yield Alarm("account", name, (name,), at, seen, ville(level), self._why(int(slot), ps[0]))
+
+    def _why(self, slot: int, ps: NDArray[np.float64]) -> tuple[Reason, ...]:
+        """The detectors that found the account strangest, in words."""
+        ordinary = Ordinary(self._reference.mean_F, self.accounts.models_at)
+        newest, reasons = (self.accounts.known[slot].newest,), list[Reason]()
+        signs = {number: sign for own, number, sign in self._signs if own == slot}
+        for number in np.argsort(ps, kind="stable")[:3]:
+            score = float(self.accounts.maxima[slot, number])
+            if ps[number] > 10 * self._levels.account and reasons:
+                break
+            if number >= len(READERS):
+                said = tuple(HABITS)[number - len(READERS)].reason(self.accounts.sketches, slot, ordinary)
+            else:
+                said = "; ".join(signs[number].reasons) if number in signs else "see its earlier exchanges"
+            rank = f"{said}; {ps[number]:.2%} of ordinary accounts of its segment score as high"
+            reasons.append(Reason(NAMES[number], score, rank, newest))
+        return tuple(reasons)
+
+    def _crowd(self) -> NDArray[np.int64]:
+        return np.array(
+            [slot for slot, one in enumerate(self.accounts.known) if one.segment not in NAMED_ONLY], dtype=np.int64
+        )
+
+    def _look_for_campaigns(self, now: float) -> None:
+        crowd = self._crowd()
+        links = surprising(carriers(self.accounts.sketches, crowd), self._reference.popularity)
+        for places in communities(links):
+            self._judge(links, places, crowd[places], now)
+
+    def _judge(self, links: Links, places: NDArray[np.int64], slots: NDArray[np.int64], now: float) -> None:
+        """Test a community; make it a campaign, or part of one it mostly is already."""
+        own = self.accounts.sketches
+        known = [self._belongs.get(own.names[slot]) for slot in slots]
+        odds = signature(links, places)
+        content, name = {key for key in odds if key >> 32 < FACTS}, name_of(links, places)
+        for campaign in self.campaigns:
+            shared = sum(key in campaign.odds for key in content)
+            if campaign.id == name or 2 * known.count(campaign) >= len(slots) or 2 * shared > len(content):
+                campaign.odds |= odds
+                return
+        members = slots[own.columns["counts"][slots, TEST] > 0]
+        found = Campaign(name, odds, _UNTESTED, now)
+        if len(members) < FEWEST_TESTED or not len(found.content):
+            return
+        found.verdict = test(
+            Prompts.of(own, members), self._reference.prompts, found.content, own.columns["bins"][slots]
+        )
+        self.tested.append(found.verdict.e_value)
+        shares = [fading_share(place) for place in range(1, len(self.tested) + 1)]
+        if len(self.tested) - 1 in online_e_bh(self.tested, shares, self._levels.campaign):
+            self.campaigns.append(found)
+
+    def _attribute(self, touched: NDArray[np.int64], now: float) -> Iterator[Alarm]:
+        """Alarms about campaigns that are new, or that have new accounts."""
+        for campaign in self.campaigns:
+            is_new = not campaign.accounts
+            looked_at = self._crowd() if is_new else touched
+            fresh = self._members(campaign, looked_at)
+            if not fresh:
+                continue
+            campaign.accounts |= fresh
+            slots = np.array([self.accounts.sketches.slot_of[name] for name in fresh])
+            seen = int(np.add.reduce(self.accounts.sketches.columns["seen"][slots]))
+            ids = tuple(self.accounts.known[slot].newest for slot in slots[:5])
+            reasons = evidence_of(campaign, len(fresh), ids)
+            yield Alarm("campaign", campaign.id, tuple(fresh), now, seen, campaign.verdict.e_value, reasons)
+
+    def _members(self, campaign: Campaign, slots: NDArray[np.int64]) -> dict[str, float]:
+        """The accounts at `slots` that carry enough of a campaign's signature and belong to none yet."""
+        names = self.accounts.sketches.names
+        free = np.array(
+            [s for s in slots if names[s] not in self._belongs and self.accounts.known[s].segment not in NAMED_ONLY],
+            dtype=np.int64,
+        )
+        if not len(free):
+            return {}
+        found = carriers(self.accounts.sketches, free, (FIND, TEST))
+        of_signature = np.isin(found.keys, np.array(sorted(campaign.odds), dtype=np.uint64))
+        keys: dict[int, list[int]] = {}
+        for place, key in zip(found.places[of_signature].tolist(), found.keys[of_signature].tolist(), strict=True):
+            keys.setdefault(place, []).append(key)
+        members = {}
+        for place, own in keys.items():
+            odds = odds_of(own, campaign.odds)
+            total = math.fsum(odds.values())
+            if total >= LOG_ODDS and any(family in odds for family in CONTENT):
+                members[names[free[place]]] = total
+                self._belongs[names[free[place]]] = campaign
+        return members
+
+
+_UNTESTED = Verdict(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)

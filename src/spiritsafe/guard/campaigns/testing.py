@@ -4,10 +4,11 @@ Two questions, because a group of accounts may be unlike chance for two innocent
 
 - *Are they alike?* The share of an account's testing prompts that show the community's templates and cells, ranked
   among ordinary accounts' shares of the very same. Answers "no" for unrelated accounts that happened to be linked.
-- *Do they harvest?* The share of an account's testing prompts that are first turns, asked once, and asked by no other
-  member, ranked among ordinary accounts. Answers "no" for people who belong together (a class on one assignment, a
-  team, a benchmark that many run): these follow up, ask again, and ask what the others ask. A campaign divides a query
-  set among its accounts, so nothing is asked twice (the partition signature).
+- *Do they harvest?* Of an account's testing prompts about what the community has in common, the share that are first
+  turns, asked once, and asked by no other member, ranked among the same shares of what each ordinary account asks
+  most (and again its lower confidence limit; the mean of both e-values). Answers "no" for people who belong together
+  (a class on one assignment, a team, a benchmark that many run): these follow up, ask again, and ask what the others
+  ask. A campaign divides a query set among its accounts, so nothing is asked twice (the partition signature).
 
 The evidence is the smaller of the two e-values: valid where either innocent reason holds. Accounts that are alike and
 that all ask like machines (many keys of one product) are not told from a campaign; they share an organisation, and an
@@ -27,6 +28,8 @@ from spiritsafe.guard.campaigns.links import TEST, Keys
 from spiritsafe.guard.watch.sketches import BINS, CELL, FOLLOWS, NO_PROMPT, Sketches
 from spiritsafe.stats.community import pooled_e_value
 from spiritsafe.stats.draws import uniforms
+from spiritsafe.stats.evalues import average
+from spiritsafe.stats.intervals import wilson
 from spiritsafe.text.templates import ANCHORS
 
 MOST_ORDINARY = 500
@@ -100,10 +103,16 @@ def test(members: Prompts, ordinary: Prompts, signature: Keys, bins_NB: NDArray[
     ordinary = ordinary.first(MOST_ORDINARY)
     shares, usual = carried(members, signature), carried(ordinary, signature)
     asked_by = _askers(members)
-    alone, usually_alone = _single(members, asked_by == 1), _single(ordinary, True)
+    mine, theirs = _about(members, signature), _commonest(ordinary)
+    alone, usually_alone = _single(members, mine, asked_by == 1), _single(ordinary, theirs, True)
     alike = pooled_e_value(usual.tolist(), shares.tolist())
-    harvests = pooled_e_value(usually_alone.tolist(), alone.tolist())
-    shared = asked_by[members.there_NS] > 1
+    harvests = average(
+        [
+            pooled_e_value(usually_alone.tolist(), alone.tolist()),
+            pooled_e_value(_sure(usually_alone, theirs).tolist(), _sure(alone, mine).tolist()),
+        ]
+    )
+    shared = asked_by[mine] > 1
     return Verdict(
         e_value=min(alike, harvests),
         alike=alike,
@@ -125,11 +134,26 @@ def carried(prompts: Prompts, signature: Keys) -> NDArray[np.float64]:
 
 def shown(prompts: Prompts, signature: Keys) -> NDArray[np.bool_]:
     """Which of the testing prompts are first turns with a template or a cell of `signature`."""
+    first: NDArray[np.bool_] = _about(prompts, signature) & (prompts.notes_NSK[:, :, FOLLOWS] == 0)
+    return first
+
+
+def _about(prompts: Prompts, signature: Keys) -> NDArray[np.bool_]:
+    """Which of the testing prompts show a template or a cell of `signature`, whatever came before them."""
     anchors, cells = _words(signature, 0), _words(signature, 1)
     notes = prompts.notes_NSK
     hit = np.isin(notes[:, :, :ANCHORS], anchors).any(axis=2) | np.isin(notes[:, :, CELL] + 1, cells)
-    seen: NDArray[np.bool_] = hit & prompts.there_NS & (notes[:, :, FOLLOWS] == 0)
-    return seen
+    about: NDArray[np.bool_] = hit & prompts.there_NS
+    return about
+
+
+def _commonest(prompts: Prompts) -> NDArray[np.bool_]:
+    """Which testing prompts lie in the cell that most of their account's do, of several the first."""
+    cells = np.where(prompts.there_NS, prompts.notes_NSK[:, :, CELL].astype(np.int64), -1)
+    alike = (cells[:, :, None] == cells[:, None, :]) & prompts.there_NS[:, :, None]
+    most = np.argmax(np.count_nonzero(alike, axis=2), axis=1)
+    own: NDArray[np.bool_] = (cells == np.take_along_axis(cells, most[:, None], axis=1)) & prompts.there_NS
+    return own
 
 
 def _words(signature: Keys, kind: int) -> NDArray[np.uint32]:
@@ -145,12 +169,22 @@ def _askers(members: Prompts) -> NDArray[np.int64]:
     return counts[inverse].reshape(members.prompts_NS.shape)
 
 
-def _single(prompts: Prompts, alone: NDArray[np.bool_] | bool) -> NDArray[np.float64]:
-    """The share of each account's testing prompts that are first turns, asked once, and asked `alone`."""
-    there = prompts.there_NS
-    single = there & (prompts.hits_NS == 1) & (prompts.notes_NSK[:, :, FOLLOWS] == 0) & alone
-    share: NDArray[np.float64] = np.count_nonzero(single, axis=1) / np.maximum(np.count_nonzero(there, axis=1), 1)
+def _single(prompts: Prompts, of: NDArray[np.bool_], alone: NDArray[np.bool_] | bool) -> NDArray[np.float64]:
+    """The share of some of each account's testing prompts that are first turns, asked once, and asked `alone`."""
+    single = of & (prompts.hits_NS == 1) & (prompts.notes_NSK[:, :, FOLLOWS] == 0) & alone
+    share: NDArray[np.float64] = np.count_nonzero(single, axis=1) / np.maximum(np.count_nonzero(of, axis=1), 1)
     return share
+
+
+def _sure(share: NDArray[np.float64], of: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The lower end of the 95 % interval of each account's share.
+
+    The share itself tells many accounts of few prompts from others; this one few accounts of many prompts.
+    """
+    counts = np.count_nonzero(of, axis=1).tolist()
+    return np.array(
+        [wilson(round(own * n), n).low if n else 0.0 for own, n in zip(share.tolist(), counts, strict=True)]
+    )
 
 
 def lockstep_p(bins_NB: NDArray[np.uint16], draws: int = 199, seed: int = 3) -> float:

@@ -39,6 +39,9 @@ from spiritsafe.stats.multiple import fading_share, online_e_bh
 CAMPAIGN_EPOCHS = 3
 """Campaigns are looked for whenever so many epochs are over."""
 
+MORE = 1.5
+"""A community that did not pass is tested again when it has so many times the testing prompts: every test costs."""
+
 FEWEST_TESTED = 5
 """Members with testing prompts that a test needs."""
 
@@ -82,6 +85,7 @@ class Watch:
         self._raised: set[tuple[str, str]] = set()
         self._signs: list[tuple[int, int, Sign]] = []
         self._last_pass = 0
+        self._tested_at: dict[str, int] = {}
         self._belongs: dict[str, Campaign] = {}
 
     def take(self, exchanges: Iterable[Exchange]) -> Iterator[Alarm]:
@@ -183,8 +187,10 @@ class Watch:
                 return
         members = slots[own.columns["counts"][slots, TEST] > 0]
         found = Campaign(name, odds, _UNTESTED, now)
-        if len(members) < FEWEST_TESTED or not len(found.content):
+        prompts = int(np.add.reduce(own.columns["counts"][members, TEST]))
+        if len(members) < FEWEST_TESTED or not len(found.content) or prompts < self._tested_at.get(name, 0) * MORE:
             return
+        self._tested_at[name] = prompts
         found.verdict = test(
             Prompts.of(own, members), self._reference.prompts, found.content, own.columns["bins"][slots]
         )

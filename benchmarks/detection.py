@@ -27,7 +27,7 @@ from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-# ruff: noqa: E402 - numpy reads these when it is imported
+
 
 from spiritsafe.drills.cast import cast
 from spiritsafe.drills.logged import played

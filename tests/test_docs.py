@@ -13,6 +13,8 @@ from spiritsafe.cli.main import app
 from spiritsafe.distil.curators import CURATORS
 from spiritsafe.distil.losses import LOSSES
 from spiritsafe.distil.prompts import SOURCES
+from spiritsafe.guard.detectors import DETECTORS
+from spiritsafe.guard.habits import HABITS
 from spiritsafe.guard.log.features import COLUMNS
 from spiritsafe.guard.policy_file import RuleTable, SegmentTable
 from spiritsafe.guard.settings_file import SECTIONS, File
@@ -50,6 +52,7 @@ def test_the_recipe_page_is_what_its_script_writes() -> None:
     ("page", "names"),
     [
         ("curators.md", [one.name for one in CURATORS]),
+        ("detectors.md", [one.name for one in (*DETECTORS, *HABITS)]),
         ("dialects.md", [one.name for one in DIALECTS]),
         ("endpoints.md", [one.name for one in ENDPOINTS]),
         ("models.md", [one.name for one in embedded_rows()]),

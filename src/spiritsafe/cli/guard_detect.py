@@ -1,14 +1,17 @@
-"""`spiritsafe guard calibrate` and `guard replay`: learn what is ordinary from a log, and look for what is not."""
+"""`spiritsafe guard calibrate`, `replay` and `watch`: learn what is ordinary, and look for what is not."""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
+from spiritsafe.cli.guard_folder import HERE
 from spiritsafe.errors import InputError, shown
 from spiritsafe.stats.conformal import accounts_needed, false_alarm_bound
 
+STEP_S = 1.0
 _LEVELS = (0.05, 0.01, 0.001, 0.0001)
 
 
@@ -88,6 +91,34 @@ def replay(*log: Path, reference: Path, out: Path, account_level: float = 0.001,
     for reason in summary["void"]:
         print(f"void: {reason}")
     _passed({reason: found["lines"] for reason, found in summary["passed_over"].items()}, summary["duplicates"])
+
+
+def watch(*, reference: Path, folder: Path = HERE, account_level: float = 0.001, campaign_fdr: float = 0.01) -> None:
+    """Watch a running gateway: look for campaigns in its log as it is written, and hand what is found to its policy.
+
+    Parameters
+    ----------
+    reference:
+        What `spiritsafe guard calibrate` has written.
+    folder:
+        Where the gateway keeps its data.
+    account_level:
+        As for `replay`.
+    campaign_fdr:
+        As for `replay`.
+    """
+    _one_thread()
+    from spiritsafe.guard.watch.live import Live
+    from spiritsafe.guard.watch.reference import read_reference
+    from spiritsafe.guard.watch.watch import Levels
+
+    live = Live(folder, read_reference(reference), Levels(account_level, account_level, campaign_fdr))
+    print(f"watching {folder}; alarms go to {folder / 'alarms.jsonl'}", flush=True)
+    while True:
+        for alarm in live.step(time.time()):
+            said = alarm.evidence[0].reason
+            print(f"{alarm.scope} {alarm.subject}: {len(alarm.accounts)} accounts, e-value {alarm.e_value:.3g}; {said}")
+        time.sleep(STEP_S)
 
 
 def _wants(log: tuple[Path, ...]) -> None:

@@ -11,4 +11,5 @@ watch      the alarms of a stream
 alarms     what an alarm is
 logs       files of exchanges in the order of time
 replay     a watch over logs
+live       a watch beside a running gateway
 """

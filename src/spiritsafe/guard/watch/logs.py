@@ -62,6 +62,8 @@ class Logs:
     def __init__(self, paths: Sequence[Path]) -> None:
         self._files = [file for path in paths for file in _files(path)]
         self.passed = Passed()
+        # Who goes through a log twice finds the same broken lines again.
+        self._broken: set[tuple[int, int]] = set()
         self._index = self._indexed()
         if not len(self._index):
             raise InputError(
@@ -82,7 +84,10 @@ class Logs:
                 try:
                     yield loads(file.readline())
                 except InputError as error:
-                    self.passed.note(_kind(error), self._files[row["file"]], 0)
+                    place = (int(row["file"]), int(row["offset"]))
+                    if place not in self._broken:
+                        self._broken.add(place)
+                        self.passed.note(_kind(error), self._files[row["file"]], 0)
 
     def _indexed(self) -> NDArray[np.void]:
         pieces = [np.array(list(self._rows(number, path)), dtype=_ROW) for number, path in enumerate(self._files)]

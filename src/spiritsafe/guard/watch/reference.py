@@ -8,6 +8,8 @@ is one more number, which is ranked in turn, so that a dozen detectors cost no m
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,22 @@ from spiritsafe.guard.watch.space import Space
 from spiritsafe.stats.conformal import accounts_needed
 
 REFERENCE_VERSION = 1
+
+# What zipfile, zlib, numpy and a look into JSON raise over bytes that are not what they should be.
+_DAMAGE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+    BadZipFile,
+    zlib.error,
+    struct.error,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,7 +183,9 @@ def read_reference(path: Path) -> Reference:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return _reference(dict(arrays))
-    except (ValueError, KeyError, OSError, BadZipFile, EOFError, orjson.JSONDecodeError) as error:
+    except StoreError:
+        raise
+    except _DAMAGE as error:
         raise StoreError(
             f"{shown(str(path))} is no reference, or damaged ({type(error).__name__}); "
             "make one with `spiritsafe guard calibrate`"

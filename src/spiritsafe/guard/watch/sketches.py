@@ -193,7 +193,7 @@ class Sketches:
         for key in np.unique(keys):
             mine = keys == key
             slot, model = int(key >> np.uint64(32)), np.uint32(key & np.uint64(0xFFFFFFFF))
-            if model:
+            if model and model != NO_PROMPT:
                 at = batch.at_N[mine]
                 row = {name: own[name][slot] for name in _MODEL_COLUMNS}
                 _add_model(row, int(model), int(mine.sum()), float(at.min()), float(at.max()))
@@ -237,7 +237,7 @@ class Sketches:
         Raises:
             StoreError: `packed` is no sketch of this version.
         """
-        slot, other = int(self.slots([name])[0]), _unpacked(packed)
+        other, slot = _unpacked(packed), int(self.slots([name])[0])
         row = {column: values[slot] for column, values in self.columns.items()}
         for column in _SUMMED:
             row[column] += other[column]

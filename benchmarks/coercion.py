@@ -84,7 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=Path("."), help="folder of the prompt sets")
     parser.add_argument("--prompts", type=Path)
     asked = parser.parse_args()
     classifier = trained(samples())

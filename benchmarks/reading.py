@@ -30,7 +30,6 @@ from spiritsafe.guard.detectors.view import view_of
 from spiritsafe.text.embed import embed
 from spiritsafe.text.templates import Template, Templates
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
 SOURCES = {"alpaca_eval_prompts": "instruction", "arena_hard_v01": "prompt", "bbh": "input", "gsm8k_train": "question"}
 ROUNDS = 3
 
@@ -129,7 +128,7 @@ def detector_us(prompts: Sequence[str]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--data", type=Path, default=Path("."), help="folder of the prompt sets")
     parser.add_argument("--quick", action="store_true")
     asked = parser.parse_args()
     prompts = [line[key] for name, key in SOURCES.items() for line in lines_of(asked.data, name)[:1_000]]

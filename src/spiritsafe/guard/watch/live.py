@@ -59,20 +59,20 @@ class Live:
             if (number + 1) * EPOCH_S + GRACE_S <= now_s:
                 alarms += self.watch.epoch(number, in_order(self._held.pop(number)))
         if alarms:
-            self._keep(alarms)
+            self._keep(alarms, now_s)
         return alarms
 
     def _hold(self, exchange: Exchange) -> None:
         if exchange.account and exchange.at > 0:
             self._held.setdefault(epoch_of(exchange.at), []).append(exchange)
 
-    def _keep(self, alarms: Sequence[Alarm]) -> None:
+    def _keep(self, alarms: Sequence[Alarm], now_s: float) -> None:
         try:
             with (self._folder / ALARMS).open("ab") as file:
                 file.writelines(alarm.line() for alarm in alarms)
         except OSError as error:
             raise StoreError(f"cannot write alarms: {error.strerror}; make room and start the watch again") from error
-        with Rulings.open(self._folder) as rulings:
+        with Rulings.open(self._folder, now_s=lambda: now_s) as rulings:
             rulings.add_evidence(evidence(alarms))
 
 

@@ -1,4 +1,4 @@
-"""What detection finds and whom it wrongs: `python benchmarks/detection.py [--quick] [--part false|campaigns]`.
+"""What detection finds and whom it wrongs: `python benchmarks/detection.py [--quick] [--part false|campaigns|memory]`.
 
 Worlds are made by the drills from seeds that nothing was tuned on. The first days of each world are ordinary and make
 the reference; the days after that are watched.
@@ -7,6 +7,7 @@ the reference; the days after that are watched.
   account by itself or as one of a campaign.
 - Campaigns: a day of watching. `wide_shallow` with its accounts blocked as soon as they are attributed; `pure`,
   `camouflage_25` and `relay` in worlds of their own, watched only.
+- Memory: resident bytes of each of 100,000 accounts, and the time of one pass over all of them.
 - Speed: exchanges a CPU second of watching, embedding included; bytes remembered of an account.
 
 Companies ask a hundredth of what real ones do (`volume`) and, in the long worlds, less than that (`rate`), so that a
@@ -21,7 +22,9 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator
-from itertools import takewhile
+from dataclasses import replace
+from itertools import islice, takewhile
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -213,17 +216,45 @@ def shapes(seeds: list[int], crowd: dict[str, Any], spent: Counter[str]) -> dict
     return rows
 
 
+def memory(accounts: int) -> dict[str, Any]:
+    """Many accounts of a few exchanges each: resident bytes an account, and the time of a pass over all of them."""
+    scenario = world(77, 0.5, people(200, 2, 0.5), [])
+    watch = Watch(reference_of(scenario, 0.5))
+    prompts = list(islice(before(scenario, scenario.ends_at), 5_000))
+    size = _resident()
+    for turn in range(2):
+        for start in range(0, accounts, 50_000):
+            some = range(start, min(accounts, start + 50_000))
+            at = scenario.ends_at + (turn * accounts + start) // 50_000 * 600.0
+            held = [
+                replace(prompts[(7 * n + turn) % len(prompts)], account=f"a{n}", at=at + n % 600, id=f"{turn}-{n}")
+                for n in some
+            ]
+            watch.epoch(int(at // 600), held)
+    start_s = time.process_time()
+    watch.look_for_campaigns(scenario.ends_at + DAY_S)
+    pass_s = time.process_time() - start_s
+    each = (_resident() - size) / accounts
+    print(f"{accounts:,} accounts: {each:,.0f} resident bytes each; a pass over all of them takes {pass_s:.1f} CPU s")
+    return {"resident_bytes": round(each), "pass_s_100k": round(pass_s, 1)}
+
+
+def _resident() -> int:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="smaller and shorter: minutes")
     parser.add_argument("--seeds", type=int, nargs="+", default=[901, 902, 903])
-    parser.add_argument("--part", choices=("all", "false", "campaigns"), default="all")
+    parser.add_argument("--part", choices=("all", "false", "campaigns", "memory"), default="all")
     options = parser.parse_args()
     seeds = options.seeds[:1] if options.quick else options.seeds
     spent: Counter[str] = Counter()
     last: dict[str, Any] = {}
     if options.part in ("all", "false"):
-        sizes, month = ((300, 10), 3.0) if options.quick else ((1_150, 20), 30.0)
+        sizes, month = ((300, 10), 3.0) if options.quick else ((1_800, 25), 30.0)
         last["false_alarms_per_account_30d"] = false_alarms(seeds[:1], sizes, month, spent)
     if options.part in ("all", "campaigns"):
         crowd = people(300, 6, 0.5) if options.quick else people(700, 10, 0.5)
@@ -233,6 +264,8 @@ def main() -> None:
         last["exchanges_to_detect_pure"] = [median(own), own[int(0.95 * len(own))]] if own else None
         last["exchanges_to_detect_quarter"] = rows["camouflage_25"]["pooled"]
         last["relay_caught"] = rows["relay"]["caught"]
+    if options.part in ("all", "memory"):
+        last |= memory(20_000 if options.quick else 100_000)
     last["replay_per_core_s"] = round(spent["watched"] / max(spent["watch_s"], 1e-9))
     last["state_bytes"] = MOST_STATE_BYTES
     print(json.dumps(last))

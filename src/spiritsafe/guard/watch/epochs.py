@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from operator import attrgetter
 
+from operator import itemgetter
+
+from spiritsafe.exchanges.line import dumps
 from spiritsafe.exchanges.record import Exchange
 from spiritsafe.guard.watch.accounts import EPOCH_S
-
-_ORDER = attrgetter("at", "id")
 
 
 def epoch_of(at: float) -> int:
@@ -33,6 +33,11 @@ def epochs(exchanges: Iterable[Exchange]) -> Iterator[tuple[int, list[Exchange]]
 def in_order(exchanges: list[Exchange]) -> list[Exchange]:
     """By time and id, each id once."""
     once: dict[str, Exchange] = {}
-    for exchange in sorted(exchanges, key=_ORDER):
-        once.setdefault(exchange.id or f"{exchange.account}{exchange.at!r}", exchange)
+    for _, name, exchange in sorted(((one.at, _name(one), one) for one in exchanges), key=itemgetter(0, 1)):
+        once.setdefault(name, exchange)
     return list(once.values())
+
+
+def _name(exchange: Exchange) -> str:
+    """Its id; of one without, all that it says."""
+    return exchange.id or dumps(exchange).decode()

@@ -1,6 +1,6 @@
 """Logs as a watch wants them: exchanges in the order of time, each once, from files that may hold them in any order.
 
-A first pass notes where each line lies and when it was; lines are then read in the order of time. That takes 24 bytes
+A first pass notes where each line lies and when it was; lines are then read in the order of time. That takes 28 bytes
 of memory an exchange, and no second copy of the log. What is no exchange is counted by reason and passed over.
 """
 
@@ -32,7 +32,7 @@ class Passed:
         reasons: how many of each kind.
         first: where the first of each kind stands.
         duplicates: exchanges that had been there before.
-        unordered: exchanges that stand after a later one.
+        unordered: exchanges that stand after a later one of their file.
     """
 
     reasons: Counter[str] = field(default_factory=Counter)
@@ -90,9 +90,10 @@ class Logs:
                         self.passed.note(_kind(error), self._files[row["file"]], 0)
 
     def _indexed(self) -> NDArray[np.void]:
-        pieces = [np.array(list(self._rows(number, path)), dtype=_ROW) for number, path in enumerate(self._files)]
+        pieces = [np.fromiter(self._rows(number, path), dtype=_ROW) for number, path in enumerate(self._files)]
+        times = [piece["at"] for piece in pieces]
         rows = np.concatenate(pieces) if pieces else np.zeros(0, dtype=_ROW)
-        self.passed.unordered = int(np.count_nonzero(np.diff(rows["at"]) < 0))
+        self.passed.unordered = sum(int(np.count_nonzero(at < np.maximum.accumulate(at))) for at in times)
         order = np.lexsort((rows["offset"], rows["file"], rows["at"]))
         rows = rows[order]
         _, first = np.unique(rows["id"], return_index=True)

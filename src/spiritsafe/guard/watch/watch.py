@@ -103,7 +103,7 @@ class Watch:
         alarms = [*self._of_requests(exchanges[-1].at), *self._of_accounts(touched, due)]
         if number // CAMPAIGN_EPOCHS != self._last_pass:
             self._last_pass = number // CAMPAIGN_EPOCHS
-            self._look_for_campaigns(exchanges[-1].at)
+            self.look_for_campaigns(exchanges[-1].at)
         alarms += self._attribute(touched, exchanges[-1].at)
         return in_order(alarms)
 
@@ -168,7 +168,8 @@ class Watch:
             [slot for slot, one in enumerate(self.accounts.known) if one.segment not in NAMED_ONLY], dtype=np.int64
         )
 
-    def _look_for_campaigns(self, now: float) -> None:
+    def look_for_campaigns(self, now: float) -> None:
+        """Propose communities and test them; those that pass become campaigns. `epoch` does it in its time."""
         crowd = self._crowd()
         links = surprising(carriers(self.accounts.sketches, crowd), self._reference.popularity)
         for places in communities(links):

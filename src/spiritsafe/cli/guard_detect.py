@@ -47,6 +47,7 @@ def calibrate(*log: Path, out: Path, leave_out: Path | None = None) -> None:
         can = [level for level in _LEVELS if ranks.accounts >= accounts_needed(level)]
         cannot = [level for level in _LEVELS if level not in can]
         print(f"{segment}: {ranks.accounts:,} accounts")
+        print(f"  over all detectors together an account reaches {ranks.finest:.2g} at best")
         for level in can:
             bound = false_alarm_bound(ranks.accounts, level)
             print(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-
 from operator import itemgetter
 
 from spiritsafe.exchanges.line import dumps

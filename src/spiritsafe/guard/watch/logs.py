@@ -21,6 +21,9 @@ from spiritsafe.exchanges.line import loads
 from spiritsafe.exchanges.record import Exchange
 from spiritsafe.text.distinct import hash_of
 
+_LATEST = float(2**53)
+"""Unix seconds beyond which a time is none: whole seconds are no longer told apart."""
+
 _ROW = np.dtype([("at", "<f8"), ("id", "<u8"), ("file", "<u4"), ("offset", "<u8")])
 
 
@@ -126,7 +129,7 @@ class Logs:
         if not isinstance(account, str) or not account:
             self.passed.note("no account", path, number)
             return None
-        if not isinstance(at, int | float) or not at > 0:
+        if not isinstance(at, int | float) or not 0 < at < _LATEST:
             self.passed.note("no time", path, number)
             return None
         # Without an id the line itself tells exchanges apart.

@@ -34,19 +34,18 @@ class Ranks:
 
     Attributes:
         columns_DN: largest scores, a row a detector, rising.
-        smallest_N: of each account the smallest of its ranks (p-values), rising.
+        smallest_N: of each account the smallest of its places among all (1 for the highest), rising.
     """
 
     columns_DN: NDArray[np.float32]
-    smallest_N: NDArray[np.float64]
+    smallest_N: NDArray[np.int64]
 
     @classmethod
     def of(cls, maxima_ND: NDArray[np.float32]) -> Ranks:
         """From the largest scores of the accounts, a row an account."""
         columns = np.sort(maxima_ND.T, axis=1)
-        ps = np.stack([_above(column, own) for column, own in zip(columns, maxima_ND.T, strict=True)], axis=1)
-        # An account among itself and the others: it is one of those at least as high.
-        return cls(columns, np.sort((ps / max(len(maxima_ND), 1)).min(axis=1, initial=1.0)))
+        places = [_above(column, own) for column, own in zip(columns, maxima_ND.T, strict=True)]
+        return cls(columns, np.sort(np.stack(places, axis=1).min(axis=1, initial=len(maxima_ND))))
 
     @property
     def accounts(self) -> int:
@@ -55,11 +54,15 @@ class Ranks:
 
     def p_values(self, maxima_ND: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(p-values a detector, [n, D]; the p-value of the whole account, [n]) of watched accounts."""
-        above = np.stack([_above(c, own) for c, own in zip(self.columns_DN, maxima_ND.T, strict=True)], axis=1)
-        ps = (above + 1) / (self.accounts + 1)
-        smallest = ps.min(axis=1, initial=1.0)
-        whole = np.searchsorted(self.smallest_N, smallest, side="right")
-        return ps, (whole + 1) / (self.accounts + 1)
+        places = np.stack([_above(c, own) + 1 for c, own in zip(self.columns_DN, maxima_ND.T, strict=True)], axis=1)
+        # Ordinary accounts keep the places they have without the watched one: a little too high, which only raises p.
+        as_high = np.searchsorted(self.smallest_N, places.min(axis=1, initial=self.accounts + 1), side="right")
+        return places / (self.accounts + 1), (as_high + 1) / (self.accounts + 1)
+
+    @property
+    def finest(self) -> float:
+        """The smallest p-value that a whole account can have; every detector has an account that is its highest."""
+        return (int(np.count_nonzero(self.smallest_N == 1)) + 1) / (self.accounts + 1)
 
 
 def _above(column: NDArray[np.float32], own: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -94,13 +97,14 @@ class Reference:
     models_at: Mapping[int, float]
     usual: Mapping[str, bytes]
 
-    def void(self, segment: str, level: float, days: float) -> str:
+    def void(self, segment: str, level: float, days: float, *, of_whole: bool = False) -> str:
         """Why no alarm can be raised about an account of `segment`; empty where one can.
 
         Args:
             segment: the account's.
             level: the probability of a false alarm that one would be raised at.
             days: for how long accounts have been watched by now.
+            of_whole: whether it would be about an account over all detectors, which takes more accounts.
         """
         ranks = self.segments.get(segment)
         have, need = (ranks.accounts if ranks else 0), accounts_needed(level)

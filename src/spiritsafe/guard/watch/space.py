@@ -90,8 +90,11 @@ class Space:
         count, dims = np.frombuffer(state[:8], "<u4") if len(state) >= 16 else (0, 0)
         if not count or len(state) != 16 + 2 * int(count) * int(dims):
             raise StoreError(f"got {len(state)} bytes that are no space of prompts: calibrate again")
+        bandwidth = float(np.frombuffer(state[8:16], "<f8")[0])
+        if not 0 < bandwidth < 1e6:
+            raise StoreError(f"got a bandwidth of {bandwidth:g} in a space of prompts: calibrate again")
         centres = np.frombuffer(state, "<i2", offset=16).reshape(int(count), int(dims)).astype(np.float32)
-        return cls.of(centres, float(np.frombuffer(state[8:16], "<f8")[0]))
+        return cls.of(centres, bandwidth)
 
 
 def _centres(whole_nd: NDArray[np.float32], count: int) -> NDArray[np.float32]:

@@ -110,10 +110,10 @@ class Watch:
     def _days(self, at: float) -> float:
         return (at - self._began) / DAY_S
 
-    def _can_fire(self, segment: str, level: float, at: float) -> bool:
-        void = self._reference.void(segment, level, self._days(at))
+    def _can_fire(self, segment: str, level: float, at: float, *, of_whole: bool = False) -> bool:
+        void = self._reference.void(segment, level, self._days(at), of_whole=of_whole)
         if void:
-            self.voids[f"{segment} {level:g}"] = void
+            self.voids[f"{segment} {level:g} {of_whole}"] = void
         return not void
 
     def _of_requests(self, now: float) -> Iterator[Alarm]:
@@ -138,7 +138,7 @@ class Watch:
         own, level = self.accounts.sketches, self._levels.account
         for slot in slots:
             one, name, at = self.accounts.known[slot], own.names[slot], float(own.columns["last_at"][slot])
-            if ("account", name) in self._raised or not self._can_fire(one.segment, level, at):
+            if ("account", name) in self._raised or not self._can_fire(one.segment, level, at, of_whole=True):
                 continue
             ps, whole = self._reference.segments[one.segment].p_values(self.accounts.maxima[slot][None])
             if whole[0] <= level:

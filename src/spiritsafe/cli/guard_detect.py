@@ -39,7 +39,7 @@ def calibrate(*log: Path, out: Path, leave_out: Path | None = None) -> None:
 
     _wants(log)
     logs = Logs(log)
-    names = frozenset(leave_out.read_text().split("\n")) if leave_out else frozenset()
+    names = _names(leave_out) if leave_out else frozenset()
     reference = learn(lambda: logs, names)
     reference.write(out)
     print(f"{reference.exchanges:,} exchanges of {reference.days:.1f} days; {out} written")
@@ -47,7 +47,6 @@ def calibrate(*log: Path, out: Path, leave_out: Path | None = None) -> None:
         can = [level for level in _LEVELS if ranks.accounts >= accounts_needed(level)]
         cannot = [level for level in _LEVELS if level not in can]
         print(f"{segment}: {ranks.accounts:,} accounts")
-        print(f"  over all detectors together an account reaches {ranks.finest:.2g} at best")
         for level in can:
             bound = false_alarm_bound(ranks.accounts, level)
             print(
@@ -125,6 +124,13 @@ def watch(*, reference: Path, folder: Path = HERE, account_level: float = 0.001,
 def _wants(log: tuple[Path, ...]) -> None:
     if not log:
         raise InputError("got no log, wanted at least one file of exchange lines")
+
+
+def _names(path: Path) -> frozenset[str]:
+    try:
+        return frozenset(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {shown(str(path))}: {error}; give a file with an account a line") from None
 
 
 def _passed(reasons: dict[str, int], duplicates: int) -> None:

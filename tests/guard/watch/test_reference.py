@@ -195,7 +195,7 @@ def test_ties_count_against_an_alarm() -> None:
         ("ordinary", 0.001, 0.1, "has 14 accounts in the reference, a level of 0.001 needs 999"),
         ("ordinary", 0.1, 0.1, ""),
         ("never seen", 0.1, 0.1, "'never seen' has 0 accounts"),
-        ("ordinary", 0.1, 9.0, "these are watched for 9.0"),
+        ("ordinary", 0.1, 9.0, "this one is watched for 9.0"),
     ],
 )
 def test_a_reference_says_what_it_cannot_promise(segment: str, level: float, days: float, said: str) -> None:

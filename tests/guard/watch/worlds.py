@@ -154,5 +154,5 @@ def same(one: Reference, other: Reference) -> bool:
         arrays += [(getattr(mine, f.name), getattr(theirs, f.name)) for f in fields(mine) if f.name != "accounts"]
     for name, ranks in one.segments.items():
         theirs = other.segments[name]
-        arrays += [(ranks.columns_DN, theirs.columns_DN), (ranks.smallest_N, theirs.smallest_N)]
+        arrays += [(ranks.columns_DN, theirs.columns_DN), (ranks.strange_N, theirs.strange_N)]
     return alike and all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in arrays)

@@ -36,7 +36,7 @@ class Alarm:
         scope: what it is about.
         subject: the exchange's, the account's or the campaign's id.
         accounts: whom it accuses; of a campaign that was raised before, those that are new.
-        at: unix seconds of the exchange that raised it.
+        at: unix seconds of the last exchange of the epoch in which it was raised; of an account, of its own last one.
         exchanges_seen: of these accounts, until then.
         e_value: how strong it is: an honest subject reaches x with a chance of 1/x at most.
         evidence: what it rests on.

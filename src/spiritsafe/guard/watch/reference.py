@@ -1,8 +1,10 @@
 """Reference: what is ordinary, learnt from an operator's own traffic, in one file.
 
-Every account gives one number a detector: the largest score within the horizon. A watched account is ranked among them,
-inside its own segment; `stats.conformal` says what that promises. Over all detectors the smallest of an account's ranks
-is one more number, which is ranked in turn, so that a dozen detectors cost no more false alarms than one.
+Every account gives one number a detector: the largest score within the horizon. A watched account is ranked among
+them, inside its own segment; `stats.conformal` says what that promises. From its places over all detectors an account
+gets one more number, which is ranked in turn, so that a dozen detectors cost no more false alarms than one.
+
+Source: Wilson 2019 for the harmonic combination of p-values; here its null distribution is the reference itself.
 """
 
 from __future__ import annotations
@@ -34,35 +36,36 @@ class Ranks:
 
     Attributes:
         columns_DN: largest scores, a row a detector, rising.
-        smallest_N: of each account the smallest of its places among all (1 for the highest), rising.
+        strange_N: of each account the sum over detectors of 1/place (1 for the highest score, 2 for the next), rising.
     """
 
     columns_DN: NDArray[np.float32]
-    smallest_N: NDArray[np.int64]
+    strange_N: NDArray[np.float64]
 
     @classmethod
     def of(cls, maxima_ND: NDArray[np.float32]) -> Ranks:
         """From the largest scores of the accounts, a row an account."""
         columns = np.sort(maxima_ND.T, axis=1)
         places = [_above(column, own) for column, own in zip(columns, maxima_ND.T, strict=True)]
-        return cls(columns, np.sort(np.stack(places, axis=1).min(axis=1, initial=len(maxima_ND))))
+        return cls(columns, np.sort(_strangeness(np.stack(places, axis=1))))
 
     @property
     def accounts(self) -> int:
         """How many there are."""
-        return len(self.smallest_N)
+        return len(self.strange_N)
 
     def p_values(self, maxima_ND: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(p-values a detector, [n, D]; the p-value of the whole account, [n]) of watched accounts."""
         places = np.stack([_above(c, own) + 1 for c, own in zip(self.columns_DN, maxima_ND.T, strict=True)], axis=1)
-        # Ordinary accounts keep the places they have without the watched one: a little too high, which only raises p.
-        as_high = np.searchsorted(self.smallest_N, places.min(axis=1, initial=self.accounts + 1), side="right")
-        return places / (self.accounts + 1), (as_high + 1) / (self.accounts + 1)
+        # Ordinary accounts keep their places without the watched one: a little too strange, which only raises p.
+        as_strange = self.accounts - np.searchsorted(self.strange_N, _strangeness(places), side="left")
+        return places / (self.accounts + 1), (as_strange + 1) / (self.accounts + 1)
 
-    @property
-    def finest(self) -> float:
-        """The smallest p-value that a whole account can have; every detector has an account that is its highest."""
-        return (int(np.count_nonzero(self.smallest_N == 1)) + 1) / (self.accounts + 1)
+
+def _strangeness(places_ND: NDArray[np.int64]) -> NDArray[np.float64]:
+    """One number an account from its places: high in one detector counts, high in several counts more (Wilson 2019)."""
+    strange: NDArray[np.float64] = np.add.reduce(1.0 / places_ND, axis=1)
+    return strange
 
 
 def _above(column: NDArray[np.float32], own: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -97,14 +100,13 @@ class Reference:
     models_at: Mapping[int, float]
     usual: Mapping[str, bytes]
 
-    def void(self, segment: str, level: float, days: float, *, of_whole: bool = False) -> str:
+    def void(self, segment: str, level: float, days: float) -> str:
         """Why no alarm can be raised about an account of `segment`; empty where one can.
 
         Args:
             segment: the account's.
             level: the probability of a false alarm that one would be raised at.
-            days: for how long accounts have been watched by now.
-            of_whole: whether it would be about an account over all detectors, which takes more accounts.
+            days: for how long the account has been watched by now.
         """
         ranks = self.segments.get(segment)
         have, need = (ranks.accounts if ranks else 0), accounts_needed(level)
@@ -113,7 +115,7 @@ class Reference:
                 f"segment {shown(segment)} has {have:,} accounts in the reference, a level of {level:g} needs {need:,}"
             )
         if days > self.days + 1:
-            return f"the reference watched accounts for {self.days:.1f} days, these are watched for {days:.1f}"
+            return f"the reference watched accounts for {self.days:.1f} days, this one is watched for {days:.1f}"
         return ""
 
     def write(self, path: Path) -> None:
@@ -142,7 +144,7 @@ class Reference:
             "mean": self.mean_F,
         }
         for place, ranks in enumerate(self.segments.values()):
-            arrays |= {f"scores{place}": ranks.columns_DN, f"ranks{place}": ranks.smallest_N}
+            arrays |= {f"scores{place}": ranks.columns_DN, f"ranks{place}": ranks.strange_N}
         for name, packed in self.usual.items():
             arrays[f"usual_{name}"] = np.frombuffer(packed, np.uint8)
         held = io.BytesIO()

@@ -231,6 +231,14 @@ class Sketches:
                 notes[at, FOLLOWS] = min(notes[at, FOLLOWS], int(batch.follows_N[place]))
             hits[at] += 1
 
+    def clocks(self, slots: NDArray[np.int64]) -> NDArray[np.uint16]:
+        """The clocks of some accounts over the same two days, the last of any of them; what is older is 0."""
+        bins, newest = self.columns["bins"][slots].copy(), self.columns["newest_bin"][slots]
+        for row, was in zip(bins, newest.tolist(), strict=True):
+            _advance(row, was, int(newest.max(initial=-1)))
+        clocks: NDArray[np.uint16] = bins
+        return clocks
+
     def put(self, name: str, packed: bytes) -> None:
         """Merge a packed sketch into an account's.
 

@@ -2,7 +2,6 @@
 
     watch = Watch(reference)
     for alarm in watch.take(exchanges): ...      # epochs in the order of time
-    for alarm in watch.finish(): ...
 
 Request and account alarms are raised where an account's rank among ordinary accounts of its segment reaches a level.
 Campaigns are looked for every half hour of exchange time: links, communities, tests on other data, e-BH over all
@@ -81,7 +80,6 @@ class Watch:
         self.tested: list[float] = []
         self.seen = 0
         self.voids: dict[str, str] = {}
-        self._began = math.inf
         self._raised: set[tuple[str, str]] = set()
         self._signs: list[tuple[int, int, Sign]] = []
         self._last_pass = 0
@@ -96,7 +94,6 @@ class Watch:
     def epoch(self, number: int, exchanges: list[Exchange]) -> list[Alarm]:
         """The alarms of one epoch, all of whose exchanges these are."""
         self._signs = []
-        self._began = min(self._began, exchanges[0].at)
         touched = self.accounts.take(exchanges, lambda *sign: self._signs.append(sign))
         self.seen += len(exchanges)
         due = self.accounts.look(touched, self._reference.mean_F)
@@ -107,13 +104,12 @@ class Watch:
         alarms += self._attribute(touched, exchanges[-1].at)
         return in_order(alarms)
 
-    def _days(self, at: float) -> float:
-        return (at - self._began) / DAY_S
-
-    def _can_fire(self, segment: str, level: float, at: float, *, of_whole: bool = False) -> bool:
-        void = self._reference.void(segment, level, self._days(at), of_whole=of_whole)
+    def _can_fire(self, slot: int, level: float) -> bool:
+        segment, own = self.accounts.known[slot].segment, self.accounts.sketches.columns
+        days = float(own["last_at"][slot] - own["first_at"][slot]) / DAY_S
+        void = self._reference.void(segment, level, days)
         if void:
-            self.voids[f"{segment} {level:g} {of_whole}"] = void
+            self.voids[f"{segment} {level:g}"] = void
         return not void
 
     def _of_requests(self, now: float) -> Iterator[Alarm]:
@@ -122,7 +118,7 @@ class Watch:
             one, name = self.accounts.known[slot], self.accounts.sketches.names[slot]
             if READERS[number].scope != "request" or (sign.detector, name) in self._raised:
                 continue
-            if not self._can_fire(one.segment, self._levels.request, now):
+            if not self._can_fire(slot, self._levels.request):
                 continue
             ranks = self._reference.segments[one.segment]
             ps, _ = ranks.p_values(self.accounts.maxima[slot][None])
@@ -138,7 +134,7 @@ class Watch:
         own, level = self.accounts.sketches, self._levels.account
         for slot in slots:
             one, name, at = self.accounts.known[slot], own.names[slot], float(own.columns["last_at"][slot])
-            if ("account", name) in self._raised or not self._can_fire(one.segment, level, at, of_whole=True):
+            if ("account", name) in self._raised or not self._can_fire(int(slot), level):
                 continue
             ps, whole = self._reference.segments[one.segment].p_values(self.accounts.maxima[slot][None])
             if whole[0] <= level:
@@ -192,9 +188,7 @@ class Watch:
         if len(members) < FEWEST_TESTED or not len(found.content) or prompts < self._tested_at.get(name, 0) * MORE:
             return
         self._tested_at[name] = prompts
-        found.verdict = test(
-            Prompts.of(own, members), self._reference.prompts, found.content, own.columns["bins"][slots]
-        )
+        found.verdict = test(Prompts.of(own, members), self._reference.prompts, found.content, own.clocks(slots))
         self.tested.append(found.verdict.e_value)
         shares = [fading_share(place) for place in range(1, len(self.tested) + 1)]
         if len(self.tested) - 1 in online_e_bh(self.tested, shares, self._levels.campaign):

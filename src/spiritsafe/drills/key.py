@@ -84,26 +84,38 @@ def read_key(path: Path) -> AnswerKey:
         InputError: it cannot be read, or is no answer key of this version.
     """
     key = AnswerKey()
-    for number, row in _rows(path):
+    wanted = f"version {KEY_VERSION} of an answer key"
+    for where, row in json_rows(path, wanted):
+        if row.get("v") != KEY_VERSION:
+            raise InputError(f"{where}: wanted {wanted}; play the scenario again")
         try:
             account, truth = row["account"], Truth(row["class"], row["campaign"] or "", row["group"])
             truth.exchanges, truth.own = row["exchanges"], row["own"]
         except (KeyError, TypeError) as error:
-            raise InputError(f"{path}:{number}: no line of an answer key ({error}); play the scenario again") from None
+            raise InputError(f"{where}: no line of an answer key ({error}); play the scenario again") from None
         key.accounts[account] = truth
     return key
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def json_rows(path: Path, wanted: str = "a JSON object") -> Iterator[tuple[str, dict[str, Any]]]:
+    """(where it stands, row) of each line of a file that a play has written.
+
+    Raises:
+        InputError: it cannot be read, or a line is no JSON object; the message names the line.
+    """
     try:
-        lines = path.read_bytes().splitlines()
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                yield f"{path}:{number}", _row(f"{path}:{number}", line, wanted)
     except OSError as error:
-        raise InputError(f"cannot read {shown(str(path))}: {error.strerror}; give the path of an answer key") from None
-    for number, line in enumerate(lines, 1):
-        try:
-            row = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            raise InputError(f"{path}:{number}: not JSON ({error}); play the scenario again") from None
-        if not isinstance(row, dict) or row.get("v") != KEY_VERSION:
-            raise InputError(f"{path}:{number}: wanted version {KEY_VERSION} of an answer key; play the scenario again")
-        yield number, row
+        raise InputError(f"cannot read {shown(str(path))}: {error.strerror}; play the scenario again") from None
+
+
+def _row(where: str, line: bytes, wanted: str) -> dict[str, Any]:
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise InputError(f"{where}: not JSON ({error}); play the scenario again") from None
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: got {shown(row)}, wanted {wanted}; play the scenario again")
+    return row

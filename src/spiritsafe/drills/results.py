@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from spiritsafe.drills.alarms import Alarm
-from spiritsafe.drills.key import AnswerKey, read_key
+from spiritsafe.drills.key import AnswerKey, json_rows, read_key
 from spiritsafe.drills.play_log import KEY, LOG, OWN, SCENARIO
 from spiritsafe.drills.run import ASKED
 from spiritsafe.drills.score import Asked, caught_at, scored
@@ -52,7 +52,7 @@ class Results:
         if is_live == is_log:
             what = "both a log and a run" if is_live else "neither a log nor a run"
             raise InputError(f"got {shown(str(root))} with {what}, wanted the folder of one drill; give another --out")
-        own = {_text(row, "id", where): _text(row, "campaign", where) for where, row in _rows(root / OWN)}
+        own = {_text(row, "id", where): _text(row, "campaign", where) for where, row in json_rows(root / OWN)}
         scenario = orjson.loads(_bytes(root / SCENARIO))
         return cls(root, read_key(root / KEY), own, is_live, scenario)
 
@@ -99,7 +99,7 @@ class Results:
         if campaign not in self.key.campaigns():
             raise InputError(f"got campaign {shown(campaign)}, wanted one of {', '.join(sorted(self.key.campaigns()))}")
         stops = {} if self.is_live else caught_at(alarms)
-        prompts = {row["id"]: row.get("prompt") for _, row in _rows(self.root / OWN)} if self.is_live else {}
+        prompts = {row["id"]: row.get("prompt") for _, row in json_rows(self.root / OWN)} if self.is_live else {}
         found = [
             (asked.at, str(prompts.get(row["id"]) or _prompt(row)), asked.status == 200 and _before(asked, stops))
             for asked, row in ((self._asked(where, row), row) for where, row in self._exchanges())
@@ -109,7 +109,7 @@ class Results:
             yield prompt, is_served
 
     def _exchanges(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        return _rows(self.root / (ASKED if self.is_live else LOG))
+        return json_rows(self.root / (ASKED if self.is_live else LOG))
 
     def _asked(self, where: str, row: dict[str, Any]) -> Asked:
         status = row.get("status", 200)
@@ -130,26 +130,6 @@ def _prompt(row: dict[str, Any]) -> str:
     """What the user said last, in an exchange line."""
     turns = row.get("messages") or []
     return next((str(turn.get("content", "")) for turn in reversed(turns) if turn.get("role") == "user"), "")
-
-
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(where it stands, row) of each line."""
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                yield f"{path}:{number}", _row(f"{path}:{number}", line)
-    except OSError as error:
-        raise InputError(f"cannot read {shown(str(path))}: {error.strerror}; play the scenario again") from None
-
-
-def _row(where: str, line: bytes) -> dict[str, Any]:
-    try:
-        row = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        raise InputError(f"{where}: not JSON ({error}); play the scenario again") from None
-    if not isinstance(row, dict):
-        raise InputError(f"{where}: got {shown(row)}, wanted a JSON object; play the scenario again")
-    return row
 
 
 def _text(row: dict[str, Any], name: str, where: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
-from spiritsafe.guard.campaigns.links import KINDS
+from spiritsafe.guard.campaigns.links import kind_of
 from spiritsafe.guard.campaigns.roster import Campaign
 from spiritsafe.guard.watch.alarms import Reason
 
@@ -24,8 +25,8 @@ _TELLS = {
 def evidence_of(campaign: Campaign, accounts: int, exchanges: tuple[str, ...]) -> tuple[Reason, ...]:
     """What a campaign's alarm rests on: the two tests, what links its accounts, and when they ask."""
     verdict = campaign.verdict
-    kinds = Counter(KINDS[key >> 32] for key in campaign.odds)
-    strongest = {kind: max(odds for key, odds in campaign.odds.items() if KINDS[key >> 32] == kind) for kind in kinds}
+    kinds = Counter(kind_of(key) for key in campaign.odds)
+    strongest = {kind: max(odds for key, odds in campaign.odds.items() if kind_of(key) == kind) for kind in kinds}
     tests = (
         Reason(
             "alike",
@@ -51,7 +52,7 @@ def evidence_of(campaign: Campaign, accounts: int, exchanges: tuple[str, ...]) -
         Reason(
             f"link:{kind}",
             odds,
-            f"{kinds[kind]} {_TELLS[kind]}; the most telling has {2.718281828**odds:,.0f} times as many carriers as "
+            f"{kinds[kind]} {_TELLS[kind]}; the most telling has {math.exp(odds):,.0f} times as many carriers as "
             "expected",
         )
         for kind, odds in sorted(strongest.items(), key=lambda pair: -pair[1])

@@ -52,10 +52,10 @@ class Campaign:
     found_at: float
     accounts: dict[str, float] = field(default_factory=dict)
 
-    @property
-    def content(self) -> Keys:
-        """The templates and cells of its signature."""
-        return np.array(sorted(key for key in self.odds if key >> 32 < FACTS), dtype=np.uint64)
+
+def content_of(odds: Iterable[int]) -> Keys:
+    """The templates and cells among a signature's values."""
+    return np.array(sorted(key for key in odds if key >> 32 < FACTS), dtype=np.uint64)
 
 
 def signature(links: Links, members: NDArray[np.int64]) -> dict[int, float]:

@@ -58,6 +58,15 @@ def weight(count: NDArray[Any]) -> Scores:
     return n / (n + PRIOR)
 
 
+def within(sums_NF: Scores, count_N: Scores) -> Scores:
+    """The mean kernel value between two different prompts of each account, from the sum of its features.
+
+    A prompt's features have length 1, so n of the n² products are of a prompt with itself.
+    """
+    mean: Scores = (np.add.reduce(sums_NF * sums_NF, axis=1) - count_N) / np.maximum(count_N * (count_N - 1), 1)
+    return mean
+
+
 def told(sketches: Sketches, slots: Slots) -> NDArray[np.int64]:
     """How many exchanges with text each account had."""
     counts: NDArray[np.int64] = np.add.reduce(sketches.columns["counts"][slots], axis=1).astype(np.int64)

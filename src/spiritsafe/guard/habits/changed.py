@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from spiritsafe.guard.habits.base import Habit, Ordinary, Scores, Slots, told, weight
+from spiritsafe.guard.habits.base import Habit, Ordinary, Scores, Slots, told, weight, within
 from spiritsafe.guard.watch.sketches import Sketches
-from spiritsafe.guard.watch.space import FREQUENCIES
-from spiritsafe.stats.fourier import AMPLITUDE
+from spiritsafe.guard.watch.space import FEATURE_UNIT
 
-_UNIT = AMPLITUDE * FREQUENCIES**0.5
 _FEWEST = 5
 
 
@@ -20,17 +18,12 @@ def scores(sketches: Sketches, slots: Slots, ordinary: Ordinary) -> Scores:
     """The unbiased squared distance, weighed by the smaller of the two numbers of exchanges."""
     now = sketches.columns["recent_count"][slots].astype(np.float64)
     before = told(sketches, slots) - now
-    recent = sketches.columns["recent"][slots] / _UNIT
-    past = np.add.reduce(sketches.columns["sums"][slots], axis=1) / _UNIT - recent
-    distance = _within(recent, now) + _within(past, before)
+    recent = sketches.columns["recent"][slots] / FEATURE_UNIT
+    past = np.add.reduce(sketches.columns["sums"][slots], axis=1) / FEATURE_UNIT - recent
+    distance = within(recent, now) + within(past, before)
     distance -= 2 * np.add.reduce(recent * past, axis=1) / np.maximum(now * before, 1)
     least = np.minimum(now, before)
     return np.where(least >= _FEWEST, distance * weight(least), 0.0)
-
-
-def _within(sums_NF: Scores, count_N: Scores) -> Scores:
-    own: Scores = (np.add.reduce(sums_NF * sums_NF, axis=1) - count_N) / np.maximum(count_N * (count_N - 1), 1)
-    return own
 
 
 def reason(sketches: Sketches, slot: int, ordinary: Ordinary) -> str:

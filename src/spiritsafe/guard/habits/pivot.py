@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from spiritsafe.guard.habits.base import Habit, Ordinary, Scores, Slots
+from spiritsafe.guard.limits import DAY_S
 from spiritsafe.guard.watch.sketches import NO_PROMPT, Sketches
 
-DAY_S = 86_400.0
 _FEWEST = 10
 
 

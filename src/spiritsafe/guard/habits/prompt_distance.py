@@ -11,22 +11,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from spiritsafe.guard.habits.base import Habit, Ordinary, Scores, Slots, told, weight
+from spiritsafe.guard.habits.base import Habit, Ordinary, Scores, Slots, told, weight, within
 from spiritsafe.guard.watch.sketches import Sketches
-from spiritsafe.guard.watch.space import FREQUENCIES
-from spiritsafe.stats.fourier import AMPLITUDE
-
-_UNIT = AMPLITUDE * FREQUENCIES**0.5
+from spiritsafe.guard.watch.space import FEATURE_UNIT
 
 
 def scores(sketches: Sketches, slots: Slots, ordinary: Ordinary) -> Scores:
     """The distance, weighed by how much there is to go by."""
     n = told(sketches, slots).astype(np.float64)
-    sums = np.add.reduce(sketches.columns["sums"][slots], axis=1) / _UNIT
-    # a feature vector has length 1: n of the n² products are of a prompt with itself
-    own = (np.add.reduce(sums * sums, axis=1) - n) / np.maximum(n * (n - 1), 1)
+    sums = np.add.reduce(sketches.columns["sums"][slots], axis=1) / FEATURE_UNIT
     across = np.add.reduce(sums * ordinary.mean_F, axis=1) / np.maximum(n, 1)
-    distance = own - 2 * across + float(np.add.reduce(ordinary.mean_F**2))
+    distance = within(sums, n) - 2 * across + float(np.add.reduce(ordinary.mean_F**2))
     return np.where(n > 1, distance * weight(n), 0.0)
 
 

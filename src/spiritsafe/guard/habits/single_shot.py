@@ -10,9 +10,8 @@ from spiritsafe.guard.watch.sketches import Sketches
 from spiritsafe.stats.intervals import wilson
 
 
-def single(sketches: Sketches, slot: int) -> float:
-    """About which share of an account's exchanges is a first turn and a prompt of its own."""
-    asked = int(told(sketches, np.array([slot]))[0])
+def single(sketches: Sketches, slot: int, asked: int) -> float:
+    """About which share of an account's `asked` exchanges is a first turn and a prompt of its own."""
     if not asked:
         return 0.0
     fresh = min(1.0, sum(map(distinct, sketches.columns["prompts"][slot])) / asked)
@@ -22,16 +21,16 @@ def single(sketches: Sketches, slot: int) -> float:
 def scores(sketches: Sketches, slots: Slots, ordinary: Ordinary) -> Scores:
     """ln(1 + exchanges) times the lower end of the 95 % interval of that share."""
     found = np.zeros(len(slots))
-    for place, slot in enumerate(slots):
-        asked = int(told(sketches, np.array([slot]))[0])
+    for place, (slot, asked) in enumerate(zip(slots.tolist(), told(sketches, slots).tolist(), strict=True)):
         if asked:
-            found[place] = np.log1p(asked) * wilson(round(single(sketches, int(slot)) * asked), asked).low
+            found[place] = np.log1p(asked) * wilson(round(single(sketches, slot, asked) * asked), asked).low
     return found
 
 
 def reason(sketches: Sketches, slot: int, ordinary: Ordinary) -> str:
     """The share in words."""
-    return f"about {single(sketches, slot):.0%} of its exchanges are first turns with a prompt of their own"
+    share = single(sketches, slot, int(told(sketches, np.array([slot]))[0]))
+    return f"about {share:.0%} of its exchanges are first turns with a prompt of their own"
 
 
 SINGLE_SHOT = Habit("single_shot", "never asks again and never follows up", scores, reason)

@@ -19,12 +19,12 @@ from spiritsafe.exchanges.record import Exchange
 from spiritsafe.guard.campaigns.links import TEST, Popularity, carriers
 from spiritsafe.guard.campaigns.testing import Prompts
 from spiritsafe.guard.detectors.view import view_of
+from spiritsafe.guard.limits import DAY_S
 from spiritsafe.guard.policy import NAMED_ONLY
 from spiritsafe.guard.watch.accounts import READERS, Accounts, nothing
 from spiritsafe.guard.watch.epochs import epochs
 from spiritsafe.guard.watch.reference import Ranks, Reference
-from spiritsafe.guard.watch.space import FREQUENCIES, Space
-from spiritsafe.stats.fourier import AMPLITUDE
+from spiritsafe.guard.watch.space import FEATURE_UNIT, FREQUENCIES, Space
 from spiritsafe.text.distinct import hash_of
 from spiritsafe.text.embed import embed
 
@@ -32,8 +32,6 @@ PROMPTS_AN_ACCOUNT = 20
 MOST_PROMPTS = 40_000
 MOST_TESTED = 2_000
 """Accounts whose testing halves are kept."""
-
-DAY_S = 86_400.0
 
 
 def calibrate(log: Callable[[], Iterable[Exchange]], leave_out: Collection[str] = ()) -> Reference:
@@ -81,7 +79,7 @@ def _learn(exchanges: Iterable[Exchange]) -> tuple[Space, NDArray[np.float64]]:
     np.add.at(sums, owners, space.fourier.features(embedded.vectors_ND[told]))
     counts = np.bincount(owners, minlength=len(prompts))
     means = sums[counts > 0] / counts[counts > 0, None]
-    mean: NDArray[np.float64] = np.add.reduce(means, axis=0) / (len(means) * AMPLITUDE * FREQUENCIES**0.5)
+    mean: NDArray[np.float64] = np.add.reduce(means, axis=0) / (len(means) * FEATURE_UNIT)
     return space, mean
 
 

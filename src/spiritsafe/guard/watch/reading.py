@@ -5,8 +5,9 @@ Long prompts cost no more than short ones: of every text both ends are read (`te
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,6 @@ from spiritsafe.text.templates import anchors_of
 
 LINK_KINDS = ("payment", "email_domain", "ip", "asn", "ja4", "user_agent", "org")
 """Facts about a client that accounts may have in common. Payment and organisation come from the operator."""
-
-Views = Sequence[View]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +40,7 @@ class Batch:
         cells_N, features_NF, projections_NR: where the prompt lies.
     """
 
-    views: Views
+    views: Sequence[View]
     at_N: NDArray[np.float64]
     prompts_N: NDArray[np.uint32]
     is_empty_N: NDArray[np.bool_]
@@ -91,24 +90,11 @@ def _links(client: Mapping[str, Any]) -> list[int]:
     return [word_hash(client.get(kind)) for kind in LINK_KINDS]
 
 
-def _remembering(work: Callable[[str], int], most: int) -> Callable[[object], int]:
-    """Facts come again and again; what does not is remembered for a while only."""
-    known: dict[object, int] = {}
-
-    def look(value: object) -> int:
-        if not value:
-            return 0
-        found = known.get(value) if isinstance(value, str) else None
-        if found is None:
-            if len(known) > most:
-                known.clear()
-            found = work(str(value)) or 1
-            if isinstance(value, str):
-                known[value] = found
-        return found
-
-    return look
+def word_hash(word: object) -> int:
+    """A 32-bit hash of a word, never 0; 0 for no word."""
+    return _hash(str(word)) if word else 0
 
 
-word_hash = _remembering(lambda word: hash_of(word), 1 << 16)
-"""A 32-bit hash of a word, never 0; 0 for no word."""
+@lru_cache(1 << 16)
+def _hash(word: str) -> int:
+    return hash_of(word) or 1

@@ -101,9 +101,6 @@ class Sketches:
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, column: str) -> NDArray[np.generic]:
-        return self.columns[column][: len(self.names)]
-
     def slots(self, names: Sequence[str]) -> NDArray[np.int64]:
         """The slot of each account; those not met before get one, in the order of their coming."""
         slot_of = self.slot_of
@@ -203,33 +200,25 @@ class Sketches:
         prompts = self.columns["prompts"]
         enters = told & (batch.prompts_N <= prompts[slots, half, -1]) & (batch.prompts_N != NO_PROMPT)
         places = np.nonzero(enters)[0]
-        order = places[np.lexsort((batch.prompts_N[places], half[places], slots[places]))]
-        start = 0
-        while start < len(order):
-            one = order[start]
-            end = start + 1
-            while end < len(order) and slots[order[end]] == slots[one] and half[order[end]] == half[one]:
-                end += 1
-            self._enter(int(slots[one]), int(half[one]), order[start:end], batch)
-            start = end
+        # The smallest first: those after them then find their sample full, and are not looked at.
+        for place in places[np.argsort(batch.prompts_N[places], kind="stable")].tolist():
+            self._enter(int(slots[place]), int(half[place]), place, batch)
 
-    def _enter(self, slot: int, half: int, places: NDArray[np.int64], batch: Batch) -> None:
-        own = self.columns
+    def _enter(self, slot: int, half: int, place: int, batch: Batch) -> None:
+        own, prompt = self.columns, batch.prompts_N[place]
         prompts, hits, notes = own["prompts"][slot, half], own["hits"][slot, half], own["notes"][slot, half]
-        for place in places:
-            prompt = batch.prompts_N[place]
-            at = int(np.searchsorted(prompts, prompt))
-            if at == SAMPLED:
-                continue
-            if prompts[at] != prompt:
-                for column in (prompts, hits, notes):
-                    column[at + 1 :] = column[at:-1].copy()
-                prompts[at], hits[at] = prompt, 0
-                notes[at] = (*batch.anchors(int(place)), int(batch.cells_N[place]), int(batch.follows_N[place]))
-            else:
-                # A prompt asked in two ways counts as the smaller, whichever came first.
-                notes[at, FOLLOWS] = min(notes[at, FOLLOWS], int(batch.follows_N[place]))
-            hits[at] += 1
+        at = int(np.searchsorted(prompts, prompt))
+        if at == SAMPLED:
+            return
+        if prompts[at] != prompt:
+            for column in (prompts, hits, notes):
+                column[at + 1 :] = column[at:-1].copy()
+            prompts[at], hits[at] = prompt, 0
+            notes[at] = (*batch.anchors(place), int(batch.cells_N[place]), int(batch.follows_N[place]))
+        else:
+            # A prompt asked in two ways counts as the smaller, whichever came first.
+            notes[at, FOLLOWS] = min(notes[at, FOLLOWS], int(batch.follows_N[place]))
+        hits[at] += 1
 
     def clocks(self, slots: NDArray[np.int64]) -> NDArray[np.uint16]:
         """The clocks of some accounts over the same two days, the last of any of them; what is older is 0."""

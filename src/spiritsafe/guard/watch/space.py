@@ -18,12 +18,15 @@ from spiritsafe.errors import InputError, StoreError
 from spiritsafe.stats.coverage import directions
 from spiritsafe.stats.draws import bits, uniforms
 from spiritsafe.stats.fixed_point import fixed_point
-from spiritsafe.stats.fourier import FourierMap
+from spiritsafe.stats.fourier import AMPLITUDE, FourierMap
 from spiritsafe.stats.mmd import median_distance
 
 CELLS = 256
 DIRECTIONS = 14
 FREQUENCIES = 80
+FEATURE_UNIT = AMPLITUDE * FREQUENCIES**0.5
+"""Divides sums of features, so that the inner product of two prompts' features is about their kernel value."""
+
 ROUNDS = 10
 _SEED = 20_260_601
 

@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 from spiritsafe.exchanges.record import Exchange
 from spiritsafe.guard.campaigns.communities import communities
 from spiritsafe.guard.campaigns.evidence import evidence_of
-from spiritsafe.guard.campaigns.links import FACTS, FIND, TEST, Links, carriers, surprising
-from spiritsafe.guard.campaigns.roster import CONTENT, LOG_ODDS, Campaign, name_of, odds_of, signature
-from spiritsafe.guard.campaigns.testing import Prompts, Verdict, test
+from spiritsafe.guard.campaigns.links import FIND, TEST, Links, carriers, surprising
+from spiritsafe.guard.campaigns.roster import CONTENT, LOG_ODDS, Campaign, content_of, name_of, odds_of, signature
+from spiritsafe.guard.campaigns.testing import Prompts, test
 from spiritsafe.guard.detectors.base import Sign
 from spiritsafe.guard.habits import HABITS
 from spiritsafe.guard.habits.base import Ordinary
+from spiritsafe.guard.limits import DAY_S
 from spiritsafe.guard.policy import NAMED_ONLY
 from spiritsafe.guard.watch.accounts import NAMES, READERS, Accounts
 from spiritsafe.guard.watch.alarms import Alarm, Reason, in_order
@@ -43,8 +44,6 @@ MORE = 1.5
 
 FEWEST_TESTED = 5
 """Members with testing prompts that a test needs."""
-
-DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ class Watch:
         touched = self.accounts.take(exchanges, lambda *sign: self._signs.append(sign))
         self.seen += len(exchanges)
         due = self.accounts.look(touched, self._reference.mean_F)
-        alarms = [*self._of_requests(exchanges[-1].at), *self._of_accounts(touched, due)]
+        alarms = [*self._of_requests(exchanges[-1].at), *self._of_accounts(due)]
         if number // CAMPAIGN_EPOCHS != self._last_pass:
             self._last_pass = number // CAMPAIGN_EPOCHS
             self.look_for_campaigns(exchanges[-1].at)
@@ -128,7 +127,7 @@ class Watch:
                 seen = int(self.accounts.sketches.columns["seen"][slot])
                 yield Alarm("request", sign.exchanges[0], (name,), now, seen, ville(self._levels.request), reasons)
 
-    def _of_accounts(self, touched: NDArray[np.int64], due: NDArray[np.int64]) -> Iterator[Alarm]:
+    def _of_accounts(self, due: NDArray[np.int64]) -> Iterator[Alarm]:
         """Alarms about accounts by themselves, of those whose scores may have changed."""
         slots = np.unique(np.concatenate([due, np.array([slot for slot, _, _ in self._signs], dtype=np.int64)]))
         own, level = self.accounts.sketches, self._levels.account
@@ -176,23 +175,22 @@ class Watch:
         own = self.accounts.sketches
         known = [self._belongs.get(own.names[slot]) for slot in slots]
         odds = signature(links, places)
-        content, name = {key for key in odds if key >> 32 < FACTS}, name_of(links, places)
+        content, name = content_of(odds), name_of(links, places)
         for campaign in self.campaigns:
-            shared = sum(key in campaign.odds for key in content)
+            shared = sum(key in campaign.odds for key in content.tolist())
             if campaign.id == name or 2 * known.count(campaign) >= len(slots) or 2 * shared > len(content):
                 campaign.odds |= odds
                 return
         members = slots[own.columns["counts"][slots, TEST] > 0]
-        found = Campaign(name, odds, _UNTESTED, now)
         prompts = int(np.add.reduce(own.columns["counts"][members, TEST]))
-        if len(members) < FEWEST_TESTED or not len(found.content) or prompts < self._tested_at.get(name, 0) * MORE:
+        if len(members) < FEWEST_TESTED or not len(content) or prompts < self._tested_at.get(name, 0) * MORE:
             return
         self._tested_at[name] = prompts
-        found.verdict = test(Prompts.of(own, members), self._reference.prompts, found.content, own.clocks(slots))
-        self.tested.append(found.verdict.e_value)
+        verdict = test(Prompts.of(own, members), self._reference.prompts, content, own.clocks(slots))
+        self.tested.append(verdict.e_value)
         shares = [fading_share(place) for place in range(1, len(self.tested) + 1)]
         if len(self.tested) - 1 in online_e_bh(self.tested, shares, self._levels.campaign):
-            self.campaigns.append(found)
+            self.campaigns.append(Campaign(name, odds, verdict, now))
 
     def _attribute(self, touched: NDArray[np.int64], now: float) -> Iterator[Alarm]:
         """Alarms about campaigns that are new, or that have new accounts."""
@@ -231,6 +229,3 @@ class Watch:
                 members[names[free[place]]] = total
                 self._belongs[names[free[place]]] = campaign
         return members
-
-
-_UNTESTED = Verdict(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)

@@ -2,6 +2,7 @@
 #   make demo        distil the embedded teacher through the gateway into a small student; report in runs/demo/
 #   make test        lint, types, import contracts, tests (under ten minutes on two cores)
 #   make test-slow   the tests that need the embedded model or minutes
+#   make compiled    the gateway's hot path compiled by mypyc into build/compiled, and its tests on that (needs a C compiler)
 #   make fuzz        every parser against random bytes with coverage feedback, two minutes (Linux)
 #   make bench       the benchmarks in their short form; half an hour, peers installed included
 PYTHON ?= python3
@@ -12,7 +13,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # Waiting threads that spin halve the speed of a busy machine.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-slow bench fuzz format clean
+.PHONY: demo test test-slow compiled bench fuzz format clean
 
 demo: $(VENV)/.demo
 	$(BIN)/spiritsafe demo --out runs/demo
@@ -27,6 +28,12 @@ test: $(VENV)/.dev
 test-slow: $(VENV)/.dev
 	$(BIN)/spiritsafe models get smollm2-135m
 	$(BIN)/pytest -m slow --timeout 900
+
+compiled: $(VENV)/.dev
+	rm -rf build/compiled build/source && mkdir -p build/source
+	cp -r pyproject.toml README.md LICENSE src build/source  # compiled files are left beside their sources
+	HATCH_BUILD_HOOKS_ENABLE=1 $(PIP) --no-deps --target build/compiled build/source
+	PYTHONPATH=build/compiled $(BIN)/pytest tests/wire tests/guard/gateway tests/guard/log tests/test_fuzz.py
 
 bench: $(VENV)/.dev
 	for name in collect train curate million gateway; do $(BIN)/python benchmarks/$$name.py --quick || exit 1; done

@@ -34,7 +34,17 @@ from statistics import linear_regression, median
 
 from gateway_tools import tools, tree
 from gateway_tools.tools import Load, Report, Target
-from peers.gateways import CACHE, DURABILITY, GATEWAYS, Gateway, Unavailable, compact, running
+from peers.gateways import (
+    CACHE,
+    DURABILITY,
+    GATEWAYS,
+    Gateway,
+    Unavailable,
+    compact,
+    is_compiled,
+    running,
+    version_of_python,
+)
 
 SETTLE_S = 0.3
 """After a load: the log is written, and what is left to do is done, before CPU seconds are read."""
@@ -303,7 +313,13 @@ def main() -> int:
         gateways, unavailable = start(given.only.split(","), stack, folder, port)
         bench = Bench(QUICK if given.quick else FULL, gateways, Target("direct", port))
         result = measure(bench)
-    result |= {"durability": DURABILITY, "wrong_answers": bench.wrong, "unavailable": unavailable}
+    result |= {
+        "python": version_of_python(),
+        "compiled": is_compiled(),
+        "durability": DURABILITY,
+        "wrong_answers": bench.wrong,
+        "unavailable": unavailable,
+    }
     print(json.dumps(result | {"targets": TARGETS, "cores": os.cpu_count(), "load": os.getloadavg()[0]}))
     return 1 if bench.wrong.get("ours") else 0
 

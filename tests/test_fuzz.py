@@ -10,9 +10,15 @@ from fuzz import TARGETS, parts, seed
 from fuzz.run import dictionary
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.guard.gateway.wires import interpreted
+
+WITH_STAND_INS = ("requests", "answers")
 
 
-@pytest.fixture(scope="module", params=TARGETS)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=interpreted) if name in WITH_STAND_INS else name for name in TARGETS],
+)
 def target(request: pytest.FixtureRequest) -> ModuleType:
     return importlib.import_module(f"fuzz.{request.param}")
 

@@ -7,16 +7,19 @@ folder and gives the command; one that cannot be had raises `Unavailable`, with 
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 import urllib.request
 import venv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from gateway_tools import tools, tree
@@ -70,9 +73,21 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
+def version_of_python() -> str:
+    """The interpreter that ours and the peers in Python run on, and whether it was built to be fast."""
+    is_optimised = "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS"))
+    return f"{platform.python_version()}{'' if is_optimised else '-unoptimised'}"
+
+
+def is_compiled() -> bool:
+    """Whether ours runs as `make compiled` made it."""
+    found = find_spec("spiritsafe.guard.gateway.upstream")
+    return found is not None and not str(found.origin).endswith(".py")
+
+
 def installed(name: str) -> Path:
     """The bin folder of the peer's environment, made if it is missing."""
-    folder = CACHE / name
+    folder = CACHE / f"{name}-{version_of_python()}"
     if (folder / "installed").exists():
         return folder / "bin"
     print(f"installing {PACKAGES[name]} ...", flush=True)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.guard.gateway.wires import ANSWER, Wired, assert_answered_alike, assert_read_alike, cut
+from tests.guard.gateway.wires import ANSWER, Wired, assert_answered_alike, assert_read_alike, cut, interpreted
+
+pytestmark = interpreted
 
 KEY = b"{key}"
 

@@ -20,7 +20,7 @@ from tests.guard.gateway.gateways import (
     gateway,
     raw_upstream,
 )
-from tests.guard.gateway.wires import Transport, Wired
+from tests.guard.gateway.wires import Transport, Wired, interpreted
 
 from spiritsafe.guard.gateway.edits import Edits, edits_for
 from spiritsafe.guard.gateway.shaping import StreamShaper, Unreadable, edited_body
@@ -99,6 +99,7 @@ def test_an_answer_that_can_be_read_in_two_ways_does_not_pass(tmp_path: Path, he
         assert guard.post(ASK).body == b"{}"
 
 
+@interpreted
 @pytest.mark.parametrize("unsent_bytes", [0, 1])
 def test_an_answer_that_comes_before_the_request_was_sent_ends_its_connection(
     tmp_path: Path, unsent_bytes: int

@@ -107,7 +107,7 @@ class Journal:
         self._interval_s = interval_s
         self._most_waiting_bytes = most_waiting_bytes
         self._retry_s = retry_s
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="spiritsafe-journal")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="spiritsafe-journal")
         self._waiting: deque[Entry] = deque()
         self._again: list[_Record] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -154,7 +154,7 @@ class Journal:
         batch, self._again = self._again, []
         while self._waiting and len(batch) < MOST_ROWS:
             batch.append(_taken(self._waiting.popleft()))
-        self._writing = self._loop.run_in_executor(self._thread, self._append, [record.data for record in batch])
+        self._writing = self._loop.run_in_executor(self._writer, self._append, [record.data for record in batch])
         self._writing.add_done_callback(partial(self._written, batch))
 
     def _written(self, batch: list[_Record], writing: asyncio.Future[object]) -> None:
@@ -216,7 +216,7 @@ class Journal:
         await asyncio.wait([self._closing], timeout=patience_s)
         self._is_closed = True
         self._give_up()
-        self._thread.shutdown(wait=False)
+        self._writer.shutdown(wait=False)
 
     def _give_up(self) -> None:
         """Drop what the disk has not taken."""

@@ -42,8 +42,10 @@ class Repeat(NamedTuple):
             return None
         start = len(before)
         end = data.find(b"\r", start, start + _MOST_DIGITS + 1)
+        if end < 0:
+            return None
         digits = data[start:end]
-        if end < 0 or not digits.isdigit() or not data.startswith(after, end):
+        if not digits.isdigit() or not data.startswith(after, end):
             return None
         length, body = int(digits), data[end + len(after) :]
         return None if len(body) > length else (length, body)

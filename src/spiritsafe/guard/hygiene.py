@@ -69,9 +69,9 @@ def refusal_of(hygiene: Hygiene, surface: str, body: Json) -> str | None:
             count = body.get(name)
             if count is not None and (type(count) is not int or count > hygiene.max_n):
                 return f"got {name} = {shown(count)}, wanted a whole number up to {hygiene.max_n}; ask for fewer"
-    if hygiene.refuse_logit_bias_with_logprobs and asks_for_logprobs(body):
+    if hygiene.refuse_logit_bias_with_logprobs:
         for name in BIASES:
-            if body.get(name):
+            if body.get(name) and asks_for_logprobs(body):
                 return f"got {name} together with log-probabilities, wanted one or the other; leave one of them out"
     return None
 

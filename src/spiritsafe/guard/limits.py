@@ -95,8 +95,7 @@ class Refused:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """How much room is left, for the headers of an answer; `at` is unix seconds, None where there is no limit.
 
     A reset is in how many seconds nothing counts any more, if nothing else is sent.

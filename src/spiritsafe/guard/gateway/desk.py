@@ -10,9 +10,8 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spiritsafe.guard.gateway.answers import Header, head_of
 from spiritsafe.guard.gateway.bodies import loaded_object
@@ -50,8 +49,7 @@ MOST_MODEL_CHARACTERS = 512
 HEALTH = (b"/healthz", b"/readyz")
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What is to be done with a request that was admitted.
 
     Attributes:

@@ -179,7 +179,9 @@ ATTACKS = {
     "OPTIONS of everything": at(b"*", b"OPTIONS"),
     "the preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(40),
     "upgrade to a websocket": asks(b"Connection: Upgrade\r\nUpgrade: websocket\r\n"),
-    "upgrade to HTTP/2": asks(b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: a\r\n"),
+    "upgrade to HTTP/2 over TLS": asks(b"Connection: Upgrade\r\nUpgrade: h2\r\n"),
+    "upgrade to h2c or a websocket": asks(b"Connection: Upgrade\r\nUpgrade: h2c, websocket\r\n"),
+    "upgrade to nothing": asks(b"Connection: Upgrade\r\n"),
     **{
         f"version {version.decode()}": asks(line=LINE.replace(b"HTTP/1.1", version))
         for version in (b"HTTP/0.9", b"HTTP/1.2", b"HTTP/2.0", b"HTTP/3.1", b"HTTP/1", b"ICE/1.0", b"http/1.1")

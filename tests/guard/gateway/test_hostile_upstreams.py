@@ -68,6 +68,20 @@ def test_what_comes_behind_an_answer_reaches_nobody(tmp_path: Path, surplus: byt
     assert [record["outcome"] for record in records] == ["completed"] * 2
 
 
+@pytest.mark.parametrize("status", [b"401 Unauthorized", b"407 Proxy Authentication Required"])
+def test_what_is_said_of_the_operators_key_is_not_said_to_a_customer(tmp_path: Path, status: bytes) -> None:
+    said = b'{"error":{"message":"Incorrect API key provided: sk-oper***tor","code":"invalid_api_key"}}'
+    script = first_then_good(b"HTTP/1.1 %b\r\ncontent-length: %d\r\n\r\n%b" % (status, len(said), said))
+    with raw_upstream(script) as up, gateway(up.url, tmp_path) as guard:
+        answer = guard.post(ASK)
+        assert answer.status == 502
+        assert b"upstream_refused" in answer.body
+        assert b"sk-oper" not in answer.body
+        assert guard.post(ASK).body == b"{}"
+        [record] = [record for record in guard.records() if record.get("outcome", "completed") != "completed"]
+    assert (record["outcome"], record["refusal"]["code"]) == ("upstream_failed", "upstream_refused")
+
+
 @pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified\r\ncontent-length: 5"])
 def test_an_answer_without_a_body_has_nothing_behind_its_head(tmp_path: Path, status: bytes) -> None:
     script = first_then_good(b"HTTP/1.1 " + status + b"\r\n\r\n")

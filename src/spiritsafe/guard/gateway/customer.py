@@ -29,7 +29,7 @@ from spiritsafe.guard.gateway.heads import (
     too_long_body,
     too_long_head,
 )
-from spiritsafe.guard.gateway.repeats import Again, again_after
+from spiritsafe.guard.gateway.repeats import ONCE, Again, again_after
 
 if TYPE_CHECKING:
     from spiritsafe.guard.gateway.callers import Caller
@@ -188,10 +188,29 @@ class Customer(asyncio.Protocol):
             if not isinstance(error.__context__, BadRequest):
                 raise
             self._refuse(error.__context__)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        except httptools.HttpParserUpgrade as offered:
+            self._without_upgrade(data[offered.args[0] :])
+        except httptools.HttpParserError:
             self._refuse(NOT_HTTP)
         else:
             self._check_size()
+
+    def _without_upgrade(self, behind: bytes) -> None:
+        """The head offered another protocol, which is not taken up; what is `behind` it is HTTP/1.1 as before.
+
+        llhttp takes such a request to end with its head, so its body is taken without the parser.
+        """
+        head, caller = self._head, self._caller
+        self._parser, self._is_amid = httptools.HttpRequestParser(self), False
+        if head is None:
+            if behind:
+                self._parse(behind)
+        elif caller is None or self._flow is not None:
+            self._refuse(BadRequest(400, "got an offer to upgrade behind another request; wait for the answer first"))
+        else:
+            self._again = Again(ONCE, caller, -1, head.content_length or 0)
+            if behind:
+                self._go_on(self._again, behind)
 
     def _check_size(self) -> None:
         """Refuse what is too long already, though it has not ended."""
@@ -282,6 +301,8 @@ class Customer(asyncio.Protocol):
         """Parser: the request is whole."""
         head, caller, body = self._head, self._caller, b"".join(self._body)
         assert head is not None
+        if head.offers_upgrade and head.content_length:
+            return
         if head.content_length is None and self._surplus_bytes:
             raise SURPLUS
         self._again = None

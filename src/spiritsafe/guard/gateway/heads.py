@@ -29,6 +29,9 @@ PREFIX = b"/v1"
 
 _TARGET = re.compile(rb"(/[A-Za-z0-9._~:@!$&'()*+,;=%/-]*)(\?[A-Za-z0-9._~:@!$&'()*+,;=%/?\[\]-]*)?")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+OFFERED = b"h2c"
+"""The one upgrade that may be offered, since Java's client always does; it is not taken up. RFC 9110, section 7.8."""
+
 _LENGTH = re.compile(rb"[0-9]{1,15}")
 _ODD = re.compile(
     rb"\.\.|//|/\.(?:/|\Z)|%(?![0-9A-Fa-f]{2})|%(?:[01][0-9A-Fa-f]|2[35Ee]|3[Ff]|5[Cc]|7[Ff])"  # e.g. %2e is a dot
@@ -89,6 +92,7 @@ class Head:
         content_length: bytes of body announced; None for a chunked body, 0 where there is none.
         keep_alive: whether another request may follow on this connection.
         is_versioned: whether it is of HTTP/1.1; 1.0 knows no chunks.
+        offers_upgrade: whether it says that it could go on in another protocol.
     """
 
     method: bytes
@@ -99,6 +103,7 @@ class Head:
     content_length: int | None
     keep_alive: bool
     is_versioned: bool
+    offers_upgrade: bool = False
 
 
 def checked_head(method: bytes, target: bytes, version: str, headers: Headers) -> Head:
@@ -127,6 +132,7 @@ def checked_head(method: bytes, target: bytes, version: str, headers: Headers) -
         _length(fields, version),
         _keeps_alive(fields, version),
         version == "1.1",
+        b"upgrade" in fields.get(b"connection", b"").lower(),
     )
 
 
@@ -223,6 +229,6 @@ def _keeps_alive(fields: dict[bytes, bytes], version: str) -> bool:
     if said is None:
         return version == "1.1"
     said = said.lower()
-    if b"upgrade" in said:
+    if b"upgrade" in said and fields.get(b"upgrade", b"").lower() != OFFERED:
         raise BadRequest(400, "got an upgrade to another protocol, wanted plain HTTP/1.1; remove it")
     return b"close" not in said if version == "1.1" else b"keep-alive" in said

@@ -25,6 +25,9 @@ LAST_CHUNK = b"0\r\n\r\n"
 STREAM_SHARE = 8
 """So many times longer than an answer in one piece may be a stream that the log keeps whole: it has more around it."""
 
+OPERATORS_FAULTS = (401, 407)
+"""Answers about the operator's own key, which may show a part of it; a customer would take its own for wrong."""
+
 BODILESS = (204, 304)
 """Answers that end with their head: a chunk behind it would be read as an answer. Source: RFC 9112, section 6.3."""
 
@@ -106,6 +109,9 @@ class Pump:
         """Choose how the body is kept and passed on, and write the head."""
         if fields.get(b"content-encoding", b"identity").lower() != b"identity":
             self._fail("compressed")
+            return
+        if status in OPERATORS_FAULTS:
+            self._fail("unauthorised")
             return
         self.status = status
         self._head = passed_on(headers)

@@ -51,6 +51,10 @@ class Repeat(NamedTuple):
         return None if len(body) > length else (length, body)
 
 
+ONCE = Repeat(b"", b"")
+"""Of a head that is read anew when it comes again."""
+
+
 def repeat_of(raw: bytes, head_bytes: int, length: int) -> Repeat | None:
     """What the next request is compared with, after one whose head was checked.
 

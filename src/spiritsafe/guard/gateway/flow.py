@@ -25,7 +25,7 @@ FAILURES = {
     "broken_off": ("upstream_broke_off", 502, "the model broke off its answer; try again", "upstream_broke_off"),
     "malformed": ("upstream_failed", 502, "the model's answer was not HTTP; try again", "upstream_malformed"),
     "compressed": ("upstream_failed", 502, "the model compressed its answer unasked", "upstream_compressed"),
-    "unauthorised": ("upstream_failed", 502, "the gateway is not let in by the model; tell support", "upstream_refused"),
+    "unauthorised": ("upstream_failed", 502, "the model does not let the gateway in; tell support", "upstream_refused"),
     "too_large": ("upstream_failed", 502, "the model's answer is too large to be checked", "upstream_too_large"),
     "unreadable": ("upstream_failed", 502, "the model's answer cannot be checked; try again", "upstream_unreadable"),
     "timed_out": ("timed_out", 504, "the model took too long; try again", "upstream_timeout"),

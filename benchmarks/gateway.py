@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import resource
 import shutil
 import tempfile
@@ -43,7 +44,6 @@ from peers.gateways import (
     compact,
     is_compiled,
     running,
-    version_of_python,
 )
 
 SETTLE_S = 0.3
@@ -314,7 +314,7 @@ def main() -> int:
         bench = Bench(QUICK if given.quick else FULL, gateways, Target("direct", port))
         result = measure(bench)
     result |= {
-        "python": version_of_python(),
+        "python": platform.python_version(),
         "compiled": is_compiled(),
         "durability": DURABILITY,
         "wrong_answers": bench.wrong,

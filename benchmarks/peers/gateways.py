@@ -12,7 +12,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import sysconfig
 import time
 import urllib.request
 import venv
@@ -73,12 +72,6 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def version_of_python() -> str:
-    """The interpreter that ours and the peers in Python run on, and whether it was built to be fast."""
-    is_optimised = "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS"))
-    return f"{platform.python_version()}{'' if is_optimised else '-unoptimised'}"
-
-
 def is_compiled() -> bool:
     """Whether ours runs as `make compiled` made it."""
     found = find_spec("spiritsafe.guard.gateway.upstream")
@@ -87,7 +80,7 @@ def is_compiled() -> bool:
 
 def installed(name: str) -> Path:
     """The bin folder of the peer's environment, made if it is missing."""
-    folder = CACHE / f"{name}-{version_of_python()}"
+    folder = CACHE / f"{name}-{platform.python_version()}"  # on the Python that ours runs on
     if (folder / "installed").exists():
         return folder / "bin"
     print(f"installing {PACKAGES[name]} ...", flush=True)

@@ -1,4 +1,4 @@
-"""What detection finds and whom it wrongs: `python benchmarks/detection.py [--quick] [--part false|campaigns|memory]`.
+"""What detection finds and whom it wrongs: `python benchmarks/detection.py [--quick] [--part NAME]`.
 
 Worlds are made by the drills from seeds that nothing was tuned on. The first days of each world are ordinary and make
 the reference; the days after that are watched.
@@ -8,6 +8,8 @@ the reference; the days after that are watched.
 - Campaigns: a day of watching. `wide_shallow` with its accounts blocked as soon as they are attributed; `pure`,
   `camouflage_25` and `relay` in worlds of their own, watched only.
 - Memory: resident bytes of each of 100,000 accounts, and the time of one pass over all of them.
+- Scale: the replay of one log by one process, and by two shards on a Ray cluster of two nodes on this machine; the
+  alarms must be the same bytes.
 - Speed: exchanges a CPU second of watching, embedding included; bytes remembered of an account.
 
 Companies ask a hundredth of what real ones do (`volume`) and, in the long worlds, less than that (`rate`), so that a
@@ -22,25 +24,34 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import islice, takewhile
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
+import numpy as np
+
 from spiritsafe.drills.cast import cast
 from spiritsafe.drills.logged import played
 from spiritsafe.drills.scenario import Scenario
+from spiritsafe.exchanges.line import dumps
 from spiritsafe.exchanges.record import Exchange
-from spiritsafe.guard.watch.accounts import MOST_STATE_BYTES
+from spiritsafe.guard.habits import HABITS
+from spiritsafe.guard.watch.accounts import FIRST_LOOK, MOST_STATE_BYTES, Crowd
 from spiritsafe.guard.watch.calibrate import calibrate
+from spiritsafe.guard.watch.cluster import cluster
 from spiritsafe.guard.watch.epochs import epochs
+from spiritsafe.guard.watch.logs import Logs
 from spiritsafe.guard.watch.reference import Reference
-from spiritsafe.guard.watch.watch import Watch
+from spiritsafe.guard.watch.replay import ALARMS, replay
+from spiritsafe.guard.watch.watch import Levels, Watch
 from spiritsafe.stats.intervals import wilson
 
 DAY_S = 86_400.0
@@ -57,6 +68,7 @@ HARD = {
     "migration": 0.1,
     "hackathon": 0.1,
 }
+CONTENT_HABITS = ("prompt_distance", "narrow", "one_template")
 PRESETS = {"pure": 2.0, "camouflage_25": 0.5, "relay": 0.02}
 """By preset: how many times its accounts; `pure` has 20 and is doubled by its own field."""
 
@@ -190,7 +202,7 @@ def preset(seeds: list[int], accounts: int, crowd: dict[str, Any], spent: Counte
 
 def shapes(seeds: list[int], crowd: dict[str, Any], spent: Counter[str]) -> dict[str, Any]:
     """Campaigns that are only watched, each in a world of its own."""
-    rows: dict[str, dict[str, list[float]]] = {name: {} for name in PRESETS}
+    rows: dict[str, dict[str, Any]] = {name: {} for name in PRESETS}
     for name, scale in PRESETS.items():
         for seed in seeds:
             table: dict[str, Any] = {"name": name, "preset": name, "scale": min(scale, 1.0), "day": 2.0}
@@ -205,6 +217,8 @@ def shapes(seeds: list[int], crowd: dict[str, Any], spent: Counter[str]) -> dict
             row.setdefault("own", []).extend(to_catch)
             wrong = [one for one in study.accused if not study.key.accounts[one].campaign]
             row.setdefault("wrong", []).append(len(wrong))
+            if name == "relay":
+                row["alone"] = of_relays(study, name)
     for name, row in rows.items():
         own = sorted(row["own"])
         print(
@@ -214,6 +228,47 @@ def shapes(seeds: list[int], crowd: dict[str, Any], spent: Counter[str]) -> dict
             f"{row['wrong']}"
         )
     return rows
+
+
+def area(mine: list[float], others: list[float]) -> list[float]:
+    """The chance that one of `mine` is above one of the others, with its 95 % interval (Hanley and McNeil 1982)."""
+    if not mine or not others:
+        return [0.5, 0.0, 1.0]
+    above = np.array(mine)[:, None] - np.array(others)[None]
+    auc = float(np.mean((above > 0) + 0.5 * (above == 0)))
+    both, other = auc / (2 - auc) - auc**2, 2 * auc**2 / (1 + auc) - auc**2
+    variance = (auc * (1 - auc) + (len(mine) - 1) * both + (len(others) - 1) * other) / (len(mine) * len(others))
+    reach = 1.96 * max(variance, 0.0) ** 0.5
+    return [round(auc, 3), round(max(0.0, auc - reach), 3), round(min(1.0, auc + reach), 3)]
+
+
+def of_relays(study: Study, campaign: str) -> dict[str, Any]:
+    """What prompts tell of accounts that pass on other people's, and what client facts alone do."""
+    watch = study.watch
+    mine = {name for name in study.asked().get(campaign, []) if name in watch.accounts.sketches.slot_of}
+    ordinary = {name for name, one in study.key.accounts.items() if one.kind == "ordinary" and not one.campaign}
+    sketches = watch.accounts.sketches
+
+    def scores(who: set[str], habit: Any) -> list[float]:
+        # As they stand at the end: the largest ever is larger for those who were looked at more often.
+        slots = [slot for name in sorted(who) if (slot := sketches.slot_of.get(name)) is not None]
+        some = np.array([slot for slot in slots if sketches.columns["seen"][slot] >= FIRST_LOOK], dtype=np.int64)
+        return [float(one) for one in habit.scores(sketches, some, watch.accounts.ordinary)]
+
+    areas = {one.name: area(scores(mine, one), scores(ordinary, one)) for one in HABITS if one.name in CONTENT_HABITS}
+    found = [set(lead.accounts) for lead in watch.leads()]
+    named = set().union(*found)
+    mostly = set().union(*(one for one in found if 2 * len(one & mine) > len(one)))
+    print(f"{campaign}: areas under the curve against ordinary accounts: {areas}")
+    print(
+        f"{campaign}: {len(found)} leads of {len(named)} accounts, {len(named & mine)} of its {len(mine)} among them; "
+        f"in those that are mostly its: {len(mostly & mine)} of {len(mostly)}"
+    )
+    return {
+        "relay_content_auc": areas,
+        "relay_leads_recall": share(len(named & mine), len(mine)),
+        "relay_leads_precision": share(len(named & mine), len(named)),
+    }
 
 
 def memory(accounts: int) -> dict[str, Any]:
@@ -239,6 +294,56 @@ def memory(accounts: int) -> dict[str, Any]:
     return {"resident_bytes": round(each), "pass_s_100k": round(pass_s, 1)}
 
 
+def scale(crowd: dict[str, Any]) -> dict[str, Any]:
+    """One process against two shards, each on a node of its own."""
+    # Imported here: it takes a second, and no other part wants it.
+    from ray.cluster_utils import Cluster
+
+    campaign = {"name": "north", "preset": "pure", "accounts": 40, "day": 1.0}
+    scenario = world(55, 2.0, crowd, [campaign])
+    reference = reference_of(scenario, 1.0)
+    with TemporaryDirectory() as folder:
+        log = Path(folder, "log.jsonl")
+        since = scenario.starts_at + DAY_S
+        made = played(cast(scenario), scenario.ends_at)
+        log.write_bytes(b"".join(dumps(one) + b"\n" for _, one in made if one.at >= since))
+        rows = [_replayed("one process", log, reference, Path(folder, "one"), nullcontext())]
+        node = {"num_cpus": 1, "object_store_memory": 200_000_000}
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        nodes = Cluster(initialize_head=True, connect=False, head_node_args=node | {"include_dashboard": False})
+        try:
+            nodes.add_node(**node)
+            nodes.wait_for_nodes()
+            on_nodes = cluster(nodes.address, reference, 2)
+            rows.append(_replayed("two shards", log, reference, Path(folder, "two"), on_nodes))
+        finally:
+            nodes.shutdown()
+        one, two = ((Path(folder, name) / ALARMS).read_bytes() for name in ("one", "two"))
+    assert one == two, "shards have raised other alarms than one process"
+    print(f"the alarms are the same {len(one):,} bytes")
+    return {"scale_wall_s": [row[0] for row in rows], "scale_cpu_s": [row[1] for row in rows]}
+
+
+def _replayed(
+    said: str, log: Path, reference: Reference, out: Path, accounts: AbstractContextManager[Crowd | None]
+) -> tuple[float, float]:
+    """(Seconds, processor seconds) of a replay."""
+    # Levels that such a small reference can promise, so that all kinds of alarms are compared.
+    levels = Levels(request=0.02, account=0.02)
+    with accounts as crowd:
+        start_s = time.monotonic()
+        summary = replay(Logs([log]), reference, out, levels, lambda seen: None, crowd)
+        wall_s = time.monotonic() - start_s
+        elsewhere_s = crowd.cpu_elsewhere_s if crowd else 0.0
+    cpu_s = summary["exchanges"] / summary["exchanges_per_cpu_s"]
+    print(
+        f"{said}: {summary['exchanges']:,} exchanges in {wall_s:.1f} s, {cpu_s:.1f} CPU s, "
+        f"{elsewhere_s:.1f} of these in shards; alarms {summary['alarms']}",
+        flush=True,
+    )
+    return round(wall_s, 1), round(cpu_s, 1)
+
+
 def _resident() -> int:
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
@@ -248,7 +353,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="smaller and shorter: minutes")
     parser.add_argument("--seeds", type=int, nargs="+", default=[901, 902, 903])
-    parser.add_argument("--part", choices=("all", "false", "campaigns", "memory"), default="all")
+    parser.add_argument("--part", choices=("all", "false", "campaigns", "memory", "scale"), default="all")
     options = parser.parse_args()
     seeds = options.seeds[:1] if options.quick else options.seeds
     spent: Counter[str] = Counter()
@@ -264,8 +369,11 @@ def main() -> None:
         last["exchanges_to_detect_pure"] = [median(own), own[int(0.95 * len(own))]] if own else None
         last["exchanges_to_detect_quarter"] = rows["camouflage_25"]["pooled"]
         last["relay_caught"] = rows["relay"]["caught"]
+        last |= rows["relay"]["alone"]
     if options.part in ("all", "memory"):
         last |= memory(20_000 if options.quick else 100_000)
+    if options.part in ("all", "scale"):
+        last |= scale(people(700, 10, 0.5) if options.quick else people(1_800, 25, 0.8))
     last["replay_per_core_s"] = round(spent["watched"] / max(spent["watch_s"], 1e-9))
     last["state_bytes"] = MOST_STATE_BYTES
     print(json.dumps(last))

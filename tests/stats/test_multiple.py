@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from spiritsafe.errors import InputError
 from spiritsafe.stats.evalues import adjusted, power
-from spiritsafe.stats.multiple import boost, e_bh, fading_share, holm, online_e_bh, reports_needed
+from spiritsafe.stats.multiple import block_share, boost, e_bh, fading_share, holm, online_e_bh, reports_needed
 from spiritsafe.stats.resample import uniforms
 
 some_evalues = st.lists(st.sampled_from([0.0, 1.0, 5.0, 20.0, 40.0, 60.0, 100.0]) | st.floats(0, 150), max_size=12)
@@ -168,3 +168,18 @@ def test_holm_is_the_closure_of_bonferroni(ps: list[float]) -> None:
 def test_what_does_not_fit_is_refused(call, words: str) -> None:
     with pytest.raises(InputError, match=words):
         call()
+
+
+@given(st.integers(1, 40), st.integers(1, 3_000))
+def test_shares_by_block_never_add_up_to_more_than_one(first: int, places: int) -> None:
+    shares = [block_share(place, first) for place in range(1, places + 1)]
+    assert sum(shares) <= 1
+    assert all(share > 0 for share in shares)
+    assert len(set(shares[:first])) == 1
+    assert sorted(shares, reverse=True) == shares
+
+
+@pytest.mark.parametrize(("place", "first"), [(0, 1), (1, 0)])
+def test_a_share_by_block_needs_a_place_and_a_size(place: int, first: int) -> None:
+    with pytest.raises(InputError, match="wanted 1 or more"):
+        block_share(place, first)

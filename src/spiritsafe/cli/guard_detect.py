@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spiritsafe.cli.guard_folder import HERE
 from spiritsafe.errors import InputError, shown
 from spiritsafe.stats.conformal import accounts_needed, false_alarm_bound
+
+if TYPE_CHECKING:
+    from spiritsafe.guard.watch.accounts import Crowd
+    from spiritsafe.guard.watch.reference import Reference
 
 STEP_S = 1.0
 _LEVELS = (0.05, 0.01, 0.001, 0.0001)
@@ -57,7 +63,16 @@ def calibrate(*log: Path, out: Path, leave_out: Path | None = None) -> None:
     _passed(logs.passed.reasons, logs.passed.duplicates)
 
 
-def replay(*log: Path, reference: Path, out: Path, account_level: float = 0.001, campaign_fdr: float = 0.01) -> None:
+def replay(
+    *log: Path,
+    reference: Path,
+    out: Path,
+    account_level: float = 0.001,
+    campaign_fdr: float = 0.01,
+    account_fdr: float | None = None,
+    ray: str = "",
+    shards: int = 0,
+) -> None:
     """Run every detector over logs; write alarms.jsonl and summary.json.
 
     Parameters
@@ -72,6 +87,12 @@ def replay(*log: Path, reference: Path, out: Path, account_level: float = 0.001,
         The chance that an honest account ever raises an alarm, within as many days as the reference has.
     campaign_fdr:
         The false discovery rate among campaigns.
+    account_fdr:
+        The false discovery rate among accounts that are reported by themselves: they wait until so few can be false.
+    ray:
+        Share the accounts out over the Ray cluster whose head is at this host:port; the alarms are the same.
+    shards:
+        Over so many processes of it; 0 for as many as it has processors.
     """
     _one_thread()
     from spiritsafe.guard.watch.logs import Logs
@@ -81,8 +102,9 @@ def replay(*log: Path, reference: Path, out: Path, account_level: float = 0.001,
 
     _wants(log)
     ordinary, logs = read_reference(reference), Logs(log)
-    levels = Levels(account_level, account_level, campaign_fdr)
-    summary = run(logs, ordinary, out, levels, lambda seen: None)
+    levels = Levels(account_level, account_level, campaign_fdr, account_fdr)
+    with _accounts(ray, shards, ordinary) as accounts:
+        summary = run(logs, ordinary, out, levels, lambda seen: None, accounts)
     print(f"{summary['exchanges']:,} exchanges of {summary['accounts']:,} accounts; {out / 'alarms.jsonl'} written")
     for scope, count in summary["alarms"].items():
         print(f"{scope}: {count:,} alarms about {summary['accounts_named'][scope]:,} accounts")
@@ -93,7 +115,25 @@ def replay(*log: Path, reference: Path, out: Path, account_level: float = 0.001,
     _passed({reason: found["lines"] for reason, found in summary["passed_over"].items()}, summary["duplicates"])
 
 
-def watch(*, reference: Path, folder: Path = HERE, account_level: float = 0.001, campaign_fdr: float = 0.01) -> None:
+def _accounts(ray: str, shards: int, reference: Reference) -> AbstractContextManager[Crowd | None]:
+    if ray:
+        from spiritsafe.guard.watch.cluster import cluster
+
+        return cluster(ray, reference, shards)
+    if shards:
+        raise InputError(f"got {shards} shards and no cluster, wanted --ray HOST:PORT with it")
+    return nullcontext()
+
+
+def watch(
+    *,
+    reference: Path,
+    folder: Path = HERE,
+    account_level: float = 0.001,
+    campaign_fdr: float = 0.01,
+    account_fdr: float | None = None,
+    redis_url: str = "",
+) -> None:
     """Watch a running gateway: look for campaigns in its log as it is written, and hand what is found to its policy.
 
     Parameters
@@ -106,19 +146,30 @@ def watch(*, reference: Path, folder: Path = HERE, account_level: float = 0.001,
         As for `replay`.
     campaign_fdr:
         As for `replay`.
+    account_fdr:
+        As for `replay`.
+    redis_url:
+        As in guard.toml: what the watches of other gateways see counts too.
     """
     _one_thread()
     from spiritsafe.guard.watch.live import Live
+    from spiritsafe.guard.watch.others import joined
     from spiritsafe.guard.watch.reference import read_reference
     from spiritsafe.guard.watch.watch import Levels
 
-    live = Live(folder, read_reference(reference), Levels(account_level, account_level, campaign_fdr))
+    others = joined(redis_url, folder, os.environ, _complain) if redis_url else None
+    live = Live(
+        folder, read_reference(reference), Levels(account_level, account_level, campaign_fdr, account_fdr), others
+    )
     print(f"watching {folder}; alarms go to {folder / 'alarms.jsonl'}", flush=True)
     while True:
         for alarm in live.step(time.time()):
-            said = alarm.evidence[0].reason
-            print(f"{alarm.scope} {alarm.subject}: {len(alarm.accounts)} accounts, e-value {alarm.e_value:.3g}; {said}")
+            print(alarm.said())
         time.sleep(STEP_S)
+
+
+def _complain(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _wants(log: tuple[Path, ...]) -> None:

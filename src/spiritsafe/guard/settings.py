@@ -113,6 +113,24 @@ class ClientSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchSettings:
+    """What looks for campaigns and strange accounts in the log, beside the workers.
+
+    Attributes:
+        reference: the path of what is ordinary; empty where nothing watches.
+        request, account: the chance that an honest account ever raises such an alarm within the reference's time.
+        campaign: the false discovery rate among reported campaigns.
+        account_fdr: the false discovery rate among reported accounts; None: each is reported by its own level.
+    """
+
+    reference: str = ""
+    request: float = 0.001
+    account: float = 0.001
+    campaign: float = 0.01
+    account_fdr: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All of guard.toml.
 
@@ -123,6 +141,7 @@ class Settings:
         data: the folder of accounts, policy history and log.
         policy: the path of policy.toml.
         upstreams: what stands behind, asked in this order.
+        watch: what watches over the log.
         certificate, private_key: paths of PEM files, for TLS; empty for plain HTTP.
         summarise: "module:function" that makes a summary of thinking, for segments where it is summarised; else "".
         redis_url: where several gateways share limits and decisions; empty for one alone.
@@ -139,6 +158,7 @@ class Settings:
     log: LogSettings = LogSettings()
     bounds: Bounds = Bounds()
     client: ClientSettings = field(default_factory=ClientSettings)
+    watch: WatchSettings = WatchSettings()
     certificate: str = ""
     private_key: str = ""
     summarise: str = ""
@@ -164,4 +184,5 @@ def settings_from_json(data: bytes) -> Settings:
     raw["log"] = LogSettings(**raw["log"])
     raw["bounds"] = Bounds(**raw["bounds"])
     raw["client"] = ClientSettings(tuple(raw["client"]["proxies"]), raw["client"]["headers"])
+    raw["watch"] = WatchSettings(**raw["watch"])
     return Settings(**raw)

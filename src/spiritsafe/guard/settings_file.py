@@ -21,11 +21,13 @@ from spiritsafe.guard.settings import (
     LogSettings,
     Settings,
     UpstreamSettings,
+    WatchSettings,
 )
 from spiritsafe.toml_file import first_problem, read_toml
 
 Positive = Annotated[float, Field(gt=0)]
 Price = Annotated[float, Field(ge=0)]
+Level = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Section(BaseModel):
@@ -132,6 +134,16 @@ class Client(Section):
     headers: dict[str, str] = {}
 
 
+class Watch(Section):
+    """`[watch]`: what looks for campaigns and strange accounts."""
+
+    reference: str = Field(min_length=1)
+    request: Level = 0.001
+    account: Level = 0.001
+    campaign: Level = 0.01
+    account_fdr: Level | None = None
+
+
 class File(Section):
     """All of guard.toml."""
 
@@ -143,6 +155,7 @@ class File(Section):
     bounds: BoundsTable = BoundsTable()
     reasoning: Reasoning = Reasoning()
     client: Client = Client()
+    watch: Watch | None = None
     redis_url: str = ""
 
     @field_validator("upstream")
@@ -154,7 +167,7 @@ class File(Section):
         return upstreams
 
 
-SECTIONS = (File, Listen, Ops, Data, Upstream, Log, BoundsTable, Reasoning, Client)
+SECTIONS = (File, Listen, Ops, Data, Upstream, Log, BoundsTable, Reasoning, Client, Watch)
 
 
 def read_settings(path: Path) -> Settings:
@@ -192,6 +205,7 @@ def _settings(file: File, folder: Path) -> Settings:
         client=ClientSettings(
             tuple(file.client.proxies), {name.lower(): fact for name, fact in file.client.headers.items()}
         ),
+        watch=_watch(file.watch, folder),
         certificate=_path(folder, file.listen.certificate),
         private_key=_path(folder, file.listen.private_key),
         summarise=file.reasoning.summarise,
@@ -202,6 +216,12 @@ def _settings(file: File, folder: Path) -> Settings:
 def _upstream(upstream: Upstream) -> UpstreamSettings:
     fields: dict[str, Any] = upstream.model_dump()
     return UpstreamSettings(**{**fields, "models": tuple(upstream.models)})
+
+
+def _watch(watch: Watch | None, folder: Path) -> WatchSettings:
+    if watch is None:
+        return WatchSettings()
+    return WatchSettings(**{**watch.model_dump(), "reference": str(folder / watch.reference)})
 
 
 def _path(folder: Path, name: str) -> str:
@@ -281,6 +301,16 @@ drain_s = 30                     # for answers to finish when the gateway is sto
 # [client]
 # proxies = ["127.0.0.1"]
 # headers = { x-real-ip = "ip", x-ja4 = "ja4" }
+
+# Looks for campaigns of accounts, and for strange ones, beside the workers (extra: detect). What is ordinary it takes
+# from a reference, made of your own log:
+#   spiritsafe guard log export ordinary.jsonl --folder guard
+#   spiritsafe guard calibrate ordinary.jsonl --out reference
+# [watch]
+# reference = "reference"
+# request = 0.001                # chance that an honest account ever raises an alarm about one of its requests
+# account = 0.001                # the same about itself
+# campaign = 0.01                # share of false ones among reported campaigns
 
 # Several gateways that share limits and decisions.
 # redis_url = "redis://127.0.0.1:6379/0"

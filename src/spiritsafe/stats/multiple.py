@@ -72,6 +72,24 @@ def fading_share(place: int) -> float:
     return 1 / math.log2(place + 1) - 1 / math.log2(place + 2)
 
 
+def block_share(place: int, first: int) -> float:
+    """The part of `alpha` for the hypothesis at `place` (from 1), where about `first` are expected and more may come.
+
+    The first block of `first` hypotheses has the share of one, the next, ten times as large, that of two, and so on
+    (`fading_share`), each divided evenly: within what was expected, early and late ones are treated alike.
+
+    Raises:
+        InputError: the place or the size of the first block is below 1.
+    """
+    if place < 1 or first < 1:
+        raise InputError(f"got place {shown(place)} and a first block of {shown(first)}, wanted 1 or more of both")
+    block, size, end = 1, first, first
+    while place > end:
+        block, size = block + 1, size * 10
+        end += size
+    return fading_share(block) / size
+
+
 def reports_needed(largest: float, tested: int, alpha: float) -> int | None:
     """How many must be reported together before e-BH can report anything, if no e-value can exceed `largest`.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from spiritsafe.guard.adapters.decision_service import ADDRESS
-from spiritsafe.guard.gateway.ops import metrics
+from spiritsafe.guard.gateway.ops import metrics, watch_metrics
 from spiritsafe.guard.settings import Bounds
 from spiritsafe.guard.settings_file import STARTING_TEXT
 
@@ -28,7 +28,8 @@ def said(text: str, name: str) -> str:
 
 def test_every_metric_that_an_alert_looks_at_is_there(tmp_path: Path) -> None:
     alerts = (DEPLOY / "prometheus-alerts.yml").read_text(encoding="utf-8")
-    there = set(re.findall(r"^(spiritsafe_\w+)", metrics(tmp_path / "counters", 1), re.MULTILINE))
+    text = metrics(tmp_path / "counters", 1) + watch_metrics(tmp_path / "watch", True, 1.0)
+    there = set(re.findall(r"^(spiritsafe_\w+)", text, re.MULTILINE))
     asked = set(re.findall(r"\bspiritsafe_\w+", alerts))
     assert len(asked) > 8
     assert asked <= there

@@ -13,6 +13,7 @@ from spiritsafe.guard.campaigns.communities import communities
 from spiritsafe.guard.campaigns.links import (
     CELLS,
     KINDS,
+    START,
     SURPRISE,
     TEMPLATE,
     Carriers,
@@ -22,7 +23,7 @@ from spiritsafe.guard.campaigns.links import (
     kind_of,
     surprising,
 )
-from spiritsafe.guard.campaigns.roster import LOG_ODDS, name_of, odds_of, signature
+from spiritsafe.guard.campaigns.roster import LOG_ODDS, holders, name_of, signature
 from spiritsafe.stats.draws import uniforms
 
 TEMPLATE_TEXT = "Work out the following step by step, show every line, and box the final result: {} plus {}"
@@ -61,7 +62,7 @@ def carried_by(said: Sequence[Exchange]) -> Carriers:
     return carriers(sketches, np.arange(len(sketches)))
 
 
-def kinds(links: Links) -> set[str]:
+def kinds(links: Links | Carriers) -> set[str]:
     return {kind_of(int(key)) for key in links.keys}
 
 
@@ -101,17 +102,15 @@ def test_a_fact_links_by_how_rare_it_is(kind: str) -> None:
 
 def test_a_prompt_asked_many_times_counts_once() -> None:
     again = [asked(TEMPLATE_TEXT.format(1, 2), "one", AT + place) for place in range(50)]
-    own = carried_by(again)
-
-    assert own.eligible == 0
-    assert not len(own.keys)
+    assert carried_by(again).chances == carried_by(again[:1]).chances
+    assert carried_by(again).keys.tolist() == carried_by(again[:1]).keys.tolist()
 
 
 def test_words_that_a_prompt_holds_twice_count_once() -> None:
     sketches = table([asked("What is salt?", "one", AT), asked("What is wool?", "one", AT + 1)])
-    sketches.columns["prompts"][0, 0, :2] = (1, 2)
-    sketches.columns["notes"][0, 0, :2] = 0
-    sketches.columns["notes"][0, 0, 0, :2] = 99  # one of two prompts holds it, in two places
+    sketches.columns["prompts"][0, 0, :8] = np.arange(8)
+    sketches.columns["notes"][0, 0, :8] = 0
+    sketches.columns["notes"][0, 0, 0, :2] = 99  # one of eight prompts holds it, in two places: one is too few
 
     held = carriers(sketches, np.array([0]))
     assert TEMPLATE << 32 | 99 not in held.keys.tolist()
@@ -123,8 +122,8 @@ def test_what_comes_up_in_a_conversation_is_not_carried() -> None:
     said = campaign(3)
     later = [asked(one.messages[-1].content, one.account, one.at, follows=True) for one in said]
 
-    assert len(carried_by(said).keys)
-    assert not len(carried_by(later).keys)
+    assert kinds(carried_by(said)) >= {"template", "start"}
+    assert kinds(carried_by(later)) == {"start"}
 
 
 def test_both_halves_are_read_only_when_asked_for() -> None:
@@ -132,16 +131,16 @@ def test_both_halves_are_read_only_when_asked_for() -> None:
     slot = np.array([0])
     sketches.columns["prompts"][0, 0] = 0xFFFFFFFF  # nothing in the finding half
 
-    assert not len(carriers(sketches, slot).keys)
-    assert len(carriers(sketches, slot, (0, 1)).keys)
+    assert kinds(carriers(sketches, slot)) == {"start"}
+    assert kinds(carriers(sketches, slot, (0, 1))) >= {"template", "start"}
 
 
 def test_a_value_never_seen_counts_as_seen_once() -> None:
     keys = np.array([5, 7, 7, 9], dtype=np.uint64)
-    known = Popularity.of(Carriers(np.arange(4), keys, 9))
+    known = Popularity.of(Carriers(np.arange(4), keys, (9, 9, 9)))
 
     assert known.rate(np.array([5, 6, 7, 99], dtype=np.uint64)).tolist() == [0.2, 0.1, 0.3, 0.1]
-    nobody = Popularity.of(Carriers(np.zeros(0, np.int64), np.zeros(0, np.uint64), 3))
+    nobody = Popularity.of(Carriers(np.zeros(0, np.int64), np.zeros(0, np.uint64), (3, 3, 3)))
     assert nobody.rate(np.array([1], dtype=np.uint64)).tolist() == [0.25]
 
 
@@ -150,11 +149,11 @@ def test_a_value_never_seen_counts_as_seen_once() -> None:
 def test_links_are_those_of_the_bound_whatever_the_order(pairs: list[tuple[int, int]], random) -> None:
     pairs = sorted(set(pairs))
     mixed = random.sample(pairs, len(pairs))
-    known = Popularity(np.array([1, 2], dtype=np.uint64), np.array([40, 2]), 99)
+    known = Popularity(np.array([1, 2], dtype=np.uint64), np.array([40, 2]), (99, 99, 99))
 
     def links(own: list[tuple[int, int]]) -> Links:
         places, keys = np.array([p for p, _ in own], dtype=np.int64), np.array([k for _, k in own], dtype=np.uint64)
-        return surprising(Carriers(places, keys, 300), known)
+        return surprising(Carriers(places, keys, (300, 300, 300)), known)
 
     one, other = links(pairs), links(mixed)
     assert one.keys.tolist() == other.keys.tolist()
@@ -192,12 +191,61 @@ def test_a_signature_is_what_members_hold_and_names_the_campaign_alike() -> None
     assert name_of(links, members) == name_of(links, members[::-1]) != ""
 
 
+HOURS = 24 * 20
+
+
+def starts(hours: list[int]) -> Carriers:
+    """Accounts that begin in these hours of a watch and share nothing else."""
+    keys = np.array([(START << 32) | (4_000 + hour) for hour in sorted(hours)], dtype=np.uint64)
+    return Carriers(np.arange(len(keys)), keys, (len(keys),) * 3)
+
+
+NOBODY = Popularity.of(Carriers(np.zeros(0, np.int64), np.zeros(0, np.uint64), (99, 99, 99)))
+
+
+def linked_hours(hours: list[int]) -> list[int]:
+    return [(key & 0xFFFFFFFF) - 4_000 for key in surprising(starts(hours), NOBODY).keys.tolist()]
+
+
+@given(st.integers(60, HOURS - 1), st.integers(25, 60))
+@settings(max_examples=30)
+def test_those_who_begin_together_are_linked_by_the_hour(hour: int, many: int) -> None:
+    steady = [at for at in range(HOURS) for _ in range(2)]
+    assert linked_hours(steady + [hour] * many) == [hour]
+    assert linked_hours(steady) == []
+
+
+def test_neither_a_rush_every_morning_nor_a_good_week_links_anybody() -> None:
+    mornings = [day * 24 + hour for day in range(20) for hour in range(8, 12) for _ in range(15)]
+    better = [at for at in range(240, 400) for _ in range(20)]
+    assert linked_hours(mornings) == []
+    assert linked_hours([at for at in range(HOURS) for _ in range(4)] + better) == []
+
+
+def test_a_pool_that_takes_over_within_three_hours_is_linked_by_its_peak() -> None:
+    steady = [at for at in range(HOURS) for _ in range(2)]
+    taken_over = [300] * 9 + [301] * 82 + [302] * 48 + [303] * 25
+    assert 301 in linked_hours(steady + taken_over)
+
+
+def test_a_clock_in_the_far_future_costs_nothing_and_links_nobody() -> None:
+    steady = [at for at in range(HOURS) for _ in range(2)]
+    assert linked_hours([*steady, *[200] * 40, 4_000_000_000]) == [200]
+
+
+def test_on_the_first_day_of_a_watch_everybody_seems_to_begin() -> None:
+    assert linked_hours([hour for hour in range(20) for _ in range(100 if hour == 9 else 3)]) == []
+    # One clock that is wrong makes no new watch an old one.
+    assert linked_hours([-3_000] + [hour for hour in range(20) for _ in range(100 if hour == 9 else 3)]) == []
+
+
 def test_values_of_one_family_count_once_in_the_odds() -> None:
     ip, asn, template = KINDS.index("ip") << 32, KINDS.index("asn") << 32, TEMPLATE << 32
     known = {ip | 1: 2.0, asn | 1: 2.5, template | 1: 1.0, template | 2: 1.5}
 
-    assert odds_of([ip | 1, asn | 1, template | 1, template | 2, CELLS << 32], known) == {
-        "network": 2.5,
-        "template": 1.5,
-    }
+    keys = np.array([ip | 1, asn | 1, template | 1, template | 2, CELLS << 32, ip | 1], dtype=np.uint64)
+    held = holders(np.array([4, 4, 4, 4, 4, 9]), keys, known)
+    assert held.places.tolist() == [4, 9]
+    assert held.odds.tolist() == [2.5 + 1.5, 2.0]
+    assert held.asks.tolist() == [True, False]
     assert LOG_ODDS > 2.5

@@ -81,6 +81,28 @@ def test_a_query_set_divided_among_accounts_is_both() -> None:
     assert verdict.single == 1.0
 
 
+def test_members_who_asked_nothing_of_the_kind_take_nothing_away() -> None:
+    asking, silent = prompts(4, 30, 0.8, 0.0, 0.0), prompts(8, 60, 0.0, 0.4, 0.1)
+    both = Prompts(*(np.concatenate(pair) for pair in zip(parts(asking), parts(silent), strict=True)))
+
+    alone = judged(asking, ORDINARY, SIGNATURE, QUIET)
+    assert judged(both, ORDINARY, SIGNATURE, QUIET).harvests == pytest.approx(alone.harvests)
+
+
+def parts(own: Prompts) -> tuple[NDArray[np.uint32], ...]:
+    return own.prompts_NS, own.hits_NS, own.notes_NSK
+
+
+def test_who_is_merely_busier_is_not_alike() -> None:
+    light = prompts(9, 200, alike=0.1, follows=0.4, again=0.1)
+    few = Prompts(np.where(np.arange(SAMPLED) < 2, light.prompts_NS, NO_PROMPT), light.hits_NS, light.notes_NSK)
+    busy = [judged(prompts(seed, 40, 0.1, 0.4, 0.1), few, SIGNATURE, QUIET).alike for seed in range(30, 40)]
+
+    # Of 24 prompts most show a common phrase at least once, of two hardly any.
+    assert np.median(busy) < 2
+    assert np.mean(busy) < 20
+
+
 def test_evidence_grows_with_the_number_of_accounts() -> None:
     found = [judged(prompts(4, count, 0.8, 0.0, 0.0), ORDINARY, SIGNATURE, QUIET).e_value for count in (5, 10, 20, 40)]
 

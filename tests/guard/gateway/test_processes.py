@@ -106,11 +106,12 @@ def served(
     durability: str = "interval",
     listen: str = "",
     compact_s: int = 0,
+    more: str = "",
     environ: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Served]:
     init(folder)
     text = GUARD.format(url=url, workers=workers, durability=durability, listen=listen, compact_s=compact_s)
-    (folder / "guard.toml").write_text(text)
+    (folder / "guard.toml").write_text(text + more)
     with Accounts.open(folder / "guard") as accounts:
         key = accounts.add("acme")
     process = subprocess.Popen(

@@ -86,7 +86,7 @@ SERIES: dict[str, Series] = {
 @pytest.fixture(scope="module")
 def ordinary() -> Ordinary:
     own = table([asked(wide(n), f"p{n % 30}", AT + n) for n in range(600)]).columns
-    means = own["sums"][:30].sum(axis=1) / own["counts"][:30].sum(axis=1)[:, None]
+    means = own["sums"][:30] / own["counts"][:30].sum(axis=1)[:, None]
     mean_F = means.mean(axis=0) / (AMPLITUDE * FREQUENCIES**0.5)
     return Ordinary(mean_F, {word_hash("old"): AT - 90 * DAY_S, word_hash("new"): AT + 3 * DAY_S})
 

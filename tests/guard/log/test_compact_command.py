@@ -1,5 +1,6 @@
 """The command that the gateway's supervisor runs now and then."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,18 @@ def test_it_sweeps_too(folder: GuardFolder) -> None:
     assert main([str(folder.path)]) == 0
 
     assert files(folder, "features") == []
+
+
+def test_a_segment_stays_that_was_written_to_after_the_second_given(folder: GuardFolder) -> None:
+    write(folder.log, [whole("a")])
+    (segment,) = folder.segments.iterdir()
+    os.utime(segment, (0, 5_000.0))
+
+    assert main([str(folder.path), "4", "4999.5"]) == 0
+    assert segment.exists()
+    assert files(folder, "features") == ["segment=ordinary"]
+    assert main([str(folder.path), "4", "5000.5"]) == 0
+    assert not segment.exists()
 
 
 def test_it_says_what_an_operator_should_know(folder: GuardFolder, capsys: pytest.CaptureFixture[str]) -> None:

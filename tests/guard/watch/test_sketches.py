@@ -13,7 +13,16 @@ from tests.guard.watch.worlds import AT, DAY_S, asked, packed, part, pieces, ser
 from spiritsafe.errors import StoreError
 from spiritsafe.guard.watch.accounts import MOST_STATE_BYTES
 from spiritsafe.guard.watch.reading import Batch, read
-from spiritsafe.guard.watch.sketches import BIN_S, FOLLOWS, MOST_LINKS, NO_PROMPT, SAMPLED, STATE_BYTES, Sketches
+from spiritsafe.guard.watch.sketches import (
+    BIN_S,
+    FOLLOWS,
+    MOST_LINKS,
+    NO_PROMPT,
+    SAMPLED,
+    STATE_BYTES,
+    Sketches,
+    last_at,
+)
 
 COUNT = 160
 OWNERS = ["a", "b", "a", "c", "a"]
@@ -102,11 +111,37 @@ def test_no_exchange_of_another_account_touches_an_account() -> None:
 def test_bytes_that_are_no_sketch_are_refused_and_change_nothing(length: int) -> None:
     sketches = taken([range(COUNT)])
     for name in ("a", "new"):
-        with pytest.raises(StoreError, match="no sketch of this version") as caught:
+        with pytest.raises(StoreError, match=r"no sketch|damaged sketch") as caught:
             sketches.put(name, (ONE_TABLE["a"] * 3)[:length].ljust(length, b"x"))
         assert "\n" not in str(caught.value)
 
     assert packed(sketches) == ONE_TABLE
+
+
+@given(st.integers(0, STATE_BYTES * 8 - 1))
+def test_a_sketch_with_a_flipped_bit_is_refused(bit: int) -> None:
+    spoilt = bytearray(ONE_TABLE["a"])
+    spoilt[bit // 8] ^= 1 << bit % 8
+    sketches = Sketches()
+
+    with pytest.raises(StoreError, match=r"no sketch|damaged sketch|sketch of version"):
+        sketches.put("a", bytes(spoilt))
+    with pytest.raises(StoreError):
+        last_at(bytes(spoilt))
+    assert len(sketches) == 0
+
+
+def test_rows_take_the_place_of_what_was_there() -> None:
+    from_one, to = taken([range(COUNT)]), taken([range(0, COUNT, 3)])
+    names = ["c", "a", "new"]
+    from_one.slots(names)
+    to.set_rows(to.slots(names), from_one.rows(from_one.slots(names)))
+    assert {name: packed(to)[name] for name in names} == {name: packed(from_one)[name] for name in names}
+
+    to.replace("new", ONE_TABLE["b"])
+    to.replace("a", Sketches().pack(0))
+    assert packed(to)["new"] == ONE_TABLE["b"]
+    assert packed(to)["a"] == Sketches().pack(0)
 
 
 def test_an_account_takes_eight_kilobytes_at_most_whatever_it_asks() -> None:

@@ -140,6 +140,25 @@ def test_levels_that_the_reference_can_promise_are_used() -> None:
     assert all(one.e_value > 1 for one in alarms)
 
 
+def test_alarms_about_accounts_wait_until_few_of_them_can_be_false() -> None:
+    world = small_world()
+    nothing = {name: Ranks.of(ranks.columns_DN.T[:10] * 0 - 1) for name, ranks in world.reference.segments.items()}
+    low: Reference = replace(world.reference, segments=nothing)
+
+    def named_by(account_fdr: float | None) -> list[tuple[str, float]]:
+        alarms = Watch(low, Levels(account=0.1, account_fdr=account_fdr)).take(world.watched[:6_000])
+        return [(one.subject, one.at) for one in alarms if one.scope == "account"]
+
+    by_level, by_rate = dict(named_by(None)), named_by(0.9)
+    # Together they are more than chance gives; none is told twice, nor before it was found, and some had to wait.
+    assert 6 <= len({name for name, _ in by_rate}) == len(by_rate)
+    assert {name for name, _ in by_rate} <= by_level.keys()
+    assert all(at >= by_level[name] for name, at in by_rate)
+    assert any(at > by_level[name] for name, at in by_rate)
+    # One in a million may be false: so few accounts can never show that.
+    assert not named_by(1e-6)
+
+
 def test_the_commands_learn_and_find(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     half = len(little_log()) // 2
     for name, part in (("before", little_log()[:half]), ("after", little_log()[half:])):

@@ -147,11 +147,11 @@ def same(one: Reference, other: Reference) -> bool:
         and (one.days, one.exchanges, list(one.segments)) == (other.days, other.exchanges, list(other.segments))
         and one.models_at == other.models_at
         and one.usual == other.usual
-        and one.popularity.accounts == other.popularity.accounts
+        and one.popularity.chances == other.popularity.chances
     )
     arrays = [(one.mean_F, other.mean_F)]
     for mine, theirs in ((one.popularity, other.popularity), (one.prompts, other.prompts)):
-        arrays += [(getattr(mine, f.name), getattr(theirs, f.name)) for f in fields(mine) if f.name != "accounts"]
+        arrays += [(getattr(mine, f.name), getattr(theirs, f.name)) for f in fields(mine) if f.name != "chances"]
     for name, ranks in one.segments.items():
         theirs = other.segments[name]
         arrays += [(ranks.columns_DN, theirs.columns_DN), (ranks.strange_N, theirs.strange_N)]

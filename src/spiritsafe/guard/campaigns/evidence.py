@@ -19,6 +19,7 @@ _TELLS = {
     "ja4": "TLS fingerprints",
     "user_agent": "client programs",
     "org": "organisations",
+    "start": "hours in which many of them began, and few others",
 }
 
 

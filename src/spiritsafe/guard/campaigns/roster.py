@@ -11,7 +11,7 @@ two anchors of one template, or a client program's two names, say the same thing
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -24,14 +24,19 @@ from spiritsafe.guard.campaigns.testing import Verdict
 LEAST_HELD = 0.1
 """A value is of a campaign's signature if this share of its members carries it."""
 
-LOG_ODDS = 3.0
-"""An account is attributed at odds of 20 to 1 that it carries what it does because it belongs."""
+LOG_ODDS = 4.0
+"""An account is attributed at odds of 55 to 1 that it carries what it does because it belongs.
+
+20 to 1 take two prompts with a phrase that is rare elsewhere, and one honest account in two hundred asks those. Hardly
+an account of a campaign has less than 3,000 to 1 by then, but with a small reference nothing tells as much.
+"""
 
 _FAMILY = {"ja4": "program", "user_agent": "program", "ip": "network", "asn": "network"}
 FAMILIES = tuple(_FAMILY.get(kind, kind) for kind in KINDS)
 """By kind; values of one family tell the same."""
 
-CONTENT = ("template", "cell")
+_COLUMN_OF = np.array([sorted(set(FAMILIES)).index(family) for family in FAMILIES])
+_CONTENT_COLUMNS = np.unique(_COLUMN_OF[:FACTS])
 
 
 @dataclass(slots=True)
@@ -73,11 +78,33 @@ def name_of(links: Links, members: NDArray[np.int64]) -> str:
     return f"C-{blake2b(int(links.keys[key]).to_bytes(8, 'little'), digest_size=5).hexdigest()}"
 
 
-def odds_of(keys: Iterable[int], known: dict[int, float]) -> dict[str, float]:
-    """By family, the strongest of a campaign's values among those that an account carries."""
-    best: dict[str, float] = {}
-    for key in keys:
-        if key in known:
-            family = FAMILIES[key >> 32]
-            best[family] = max(best.get(family, 0.0), known[key])
-    return best
+@dataclass(frozen=True, slots=True, eq=False)
+class Holders:
+    """Accounts that carry something of a signature.
+
+    Attributes:
+        places: of the accounts, rising.
+        odds: ln of the odds that each belongs.
+        asks: whether it carries a template or a cell of the signature, so that not facts alone speak.
+    """
+
+    places: NDArray[np.int64]
+    odds: NDArray[np.float64]
+    asks: NDArray[np.bool_]
+
+
+def holders(places: NDArray[np.int64], keys: Keys, known: Mapping[int, float]) -> Holders:
+    """Who carries what of a signature: of each family the strongest value.
+
+    Args:
+        places, keys: pairs of an account's place and a value that it carries.
+        known: the signature.
+    """
+    values = np.array(sorted(known), dtype=np.uint64)
+    mine = np.isin(keys, values)
+    accounts, rows = np.unique(places[mine], return_inverse=True)
+    weights = np.array([known[key] for key in values.tolist()])[np.searchsorted(values, keys[mine])]
+    best = np.zeros((len(accounts), _COLUMN_OF.max() + 1))
+    np.maximum.at(best, (rows, _COLUMN_OF[(keys[mine] >> np.uint64(32)).astype(np.int64)]), weights)
+    asks: NDArray[np.bool_] = np.any(best[:, _CONTENT_COLUMNS] > 0, axis=1)
+    return Holders(accounts, np.add.reduce(best, axis=1), asks)

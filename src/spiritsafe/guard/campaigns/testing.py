@@ -3,12 +3,14 @@
 Two questions, because a group of accounts may be unlike chance for two innocent reasons:
 
 - *Are they alike?* The share of an account's testing prompts that show the community's templates and cells, ranked
-  among ordinary accounts' shares of the very same. Answers "no" for unrelated accounts that happened to be linked.
-- *Do they harvest?* Of an account's testing prompts about what the community has in common, the share that are first
-  turns, asked once, and asked by no other member, ranked among the same shares of what each ordinary account asks
-  most (and again its lower confidence limit; the mean of both e-values). Answers "no" for people who belong together
-  (a class on one assignment, a team, a benchmark that many run): these follow up, ask again, and ask what the others
-  ask. A campaign divides a query set among its accounts, so nothing is asked twice (the partition signature).
+  among ordinary accounts' shares of the very same, of as many prompts. Answers "no" for unrelated accounts that
+  happened to be linked.
+- *Do they harvest?* Of the testing prompts about what the community has in common, of each account that has any, the
+  share that are first turns, asked once, and asked by no other member, ranked among the same shares of what each
+  ordinary account asks most (and again its lower confidence limit; the mean of both e-values). Answers "no" for people
+  who belong together (a class on one assignment, a team, a benchmark that many run): these follow up, ask again, and
+  ask what the others ask. A campaign divides a query set among its accounts, so nothing is asked twice (the partition
+  signature).
 
 The evidence is the smaller of the two e-values: valid where either innocent reason holds. Accounts that are alike and
 that all ask like machines (many keys of one product) are not told from a campaign; they share an organisation, and an
@@ -102,14 +104,17 @@ def test(members: Prompts, ordinary: Prompts, signature: Keys, bins_NB: NDArray[
     """
     ordinary = ordinary.first(MOST_ORDINARY)
     shares, usual = carried(members, signature), carried(ordinary, signature)
+    even = carried(_evened(members, ordinary), signature)
     asked_by = _askers(members)
     mine, theirs = _about(members, signature), _commonest(ordinary)
-    alone, usually_alone = _single(members, mine, asked_by == 1), _single(ordinary, theirs, True)
-    alike = pooled_e_value(usual.tolist(), shares.tolist())
+    # Who has no such prompt harvests nothing that could be seen, and every ordinary account has one.
+    has = mine.any(axis=1)
+    alone, usually_alone = _single(members, mine, asked_by == 1)[has], _single(ordinary, theirs, True)
+    alike = pooled_e_value(usual.tolist(), even.tolist())
     harvests = average(
         [
             pooled_e_value(usually_alone.tolist(), alone.tolist()),
-            pooled_e_value(_sure(usually_alone, theirs).tolist(), _sure(alone, mine).tolist()),
+            pooled_e_value(_sure(usually_alone, theirs).tolist(), _sure(alone, mine[has]).tolist()),
         ]
     )
     shared = asked_by[mine] > 1
@@ -122,6 +127,21 @@ def test(members: Prompts, ordinary: Prompts, signature: Keys, bins_NB: NDArray[
         shared=float(np.mean(shared)) if len(shared) else 0.0,
         lockstep_p=lockstep_p(bins_NB),
     )
+
+
+def _evened(members: Prompts, ordinary: Prompts) -> Prompts:
+    """The members with no more prompts than ordinary accounts have, the busiest beside the busiest.
+
+    Whoever has more prompts shows a common phrase more often at least once. Samples are in the order of hashes, so the
+    first of them are any of them.
+    """
+    counts, usual = (np.count_nonzero(one.there_NS, axis=1) for one in (members, ordinary))
+    places = (np.arange(len(members)) * len(ordinary)) // max(len(members), 1)
+    most = np.zeros(len(members), dtype=np.int64)
+    if len(ordinary):
+        most[np.argsort(-counts, kind="stable")] = np.sort(usual)[::-1][places]
+    within = np.arange(members.prompts_NS.shape[1]) < most[:, None]
+    return Prompts(np.where(within, members.prompts_NS, NO_PROMPT), members.hits_NS, members.notes_NSK)
 
 
 def carried(prompts: Prompts, signature: Keys) -> NDArray[np.float64]:

@@ -18,5 +18,6 @@ elsewhere  what other machines have used, in a worker's meter
 desk       what a worker knows: the gate, and routes, journal, numbers
 counters   numbers for /metrics, shared by the workers
 worker     one process of the data plane
+watching   the watch beside the workers, as the supervisor sees it
 supervisor the process that starts the workers and watches over them
 """

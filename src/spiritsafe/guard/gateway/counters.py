@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from spiritsafe.guard.gateway.cells import mapped
@@ -53,24 +53,26 @@ class Counters:
     Args:
         path: the file.
         worker: whose row.
+        names: of the numbers, in the order of the cells.
 
     Attributes:
         now: the numbers by name; others see them once they are published.
     """
 
-    def __init__(self, path: Path, worker: int) -> None:
+    def __init__(self, path: Path, worker: int, names: Sequence[str] = NAMES) -> None:
         self._cells = memoryview(mapped(path, (worker + 1) * ROW * 8)).cast("Q")[worker * ROW :]
-        self.now = dict.fromkeys(NAMES, 0)
+        self._names = names
+        self.now = dict.fromkeys(names, 0)
         self.publish()
 
     def publish(self) -> None:
         """Let others see the numbers."""
-        for at, name in enumerate(NAMES):
+        for at, name in enumerate(self._names):
             self._cells[at] = self.now[name]
 
 
-def read_counters(path: Path, workers: int) -> Iterator[tuple[str, list[int]]]:
+def read_counters(path: Path, workers: int, names: Sequence[str] = NAMES) -> Iterator[tuple[str, list[int]]]:
     """Each name with its number in every worker."""
     cells = memoryview(mapped(path, workers * ROW * 8)).cast("Q")
-    for at, name in enumerate(NAMES):
+    for at, name in enumerate(names):
         yield name, [cells[worker * ROW + at] for worker in range(workers)]

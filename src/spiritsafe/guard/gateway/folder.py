@@ -36,3 +36,8 @@ class GuardFolder:
     def counters(self) -> Path:
         """The workers' numbers for /metrics."""
         return self.path / "counters.cells"
+
+    @property
+    def watch(self) -> Path:
+        """The watch's numbers, for /metrics and for compaction."""
+        return self.path / "watch.cells"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -10,6 +11,8 @@ from types import TracebackType
 
 from spiritsafe.errors import InputError
 from spiritsafe.guard.gateway.counters import read_counters
+from spiritsafe.guard.gateway.folder import GuardFolder
+from spiritsafe.guard.gateway.watching import SCOPES, watch_numbers
 from spiritsafe.guard.settings import Settings
 
 GAUGES = {
@@ -59,6 +62,32 @@ def _lines(sums: dict[str, int]) -> Iterator[str]:
         yield f'spiritsafe_decisions_total{{action="{name}"}} {sums["acted_" + name]}'
 
 
+def watch_metrics(path: Path, is_up: bool, now_s: float) -> str:
+    """The watch's numbers as Prometheus reads them.
+
+    Args:
+        path: of the file it writes them to.
+        is_up: whether it runs.
+        now_s: unix seconds.
+    """
+    return "".join(f"{line}\n" for line in _watch_lines(watch_numbers(path), is_up, now_s))
+
+
+def _watch_lines(numbers: dict[str, int], is_up: bool, now_s: float) -> Iterator[str]:
+    behind_s = max(0.0, now_s - numbers["read_ms"] / 1000)
+    for name, kind, meaning, value in (
+        ("watch_up", "gauge", "1 while the watch runs.", str(int(is_up))),
+        ("watch_behind_seconds", "gauge", "Since the watch had read all of the log.", f"{behind_s:.3f}"),
+        ("watch_waiting", "gauge", "Exchanges read whose ten minutes are not over.", str(numbers["waiting"])),
+        ("watch_exchanges_total", "counter", "Exchanges the watch has weighed.", str(numbers["exchanges"])),
+    ):
+        yield from _head(f"spiritsafe_{name}", kind, meaning)
+        yield f"spiritsafe_{name} {value}"
+    yield from _head("spiritsafe_watch_alarms_total", "counter", "Alarms by what they are about.")
+    for scope in SCOPES:
+        yield f'spiritsafe_watch_alarms_total{{scope="{scope}"}} {numbers["alarms_" + scope]}'
+
+
 def _head(name: str, kind: str, meaning: str) -> Iterator[str]:
     yield f"# HELP {name} {meaning}"
     yield f"# TYPE {name} {kind}"
@@ -69,12 +98,13 @@ class Ops:
 
     Args:
         settings: with the address, and the number of workers.
-        counters: the workers' numbers.
         is_ready: whether new requests are taken.
+        is_watching: whether the watch runs, where there is one.
     """
 
-    def __init__(self, settings: Settings, counters: Path, is_ready: Callable[[], bool]) -> None:
-        handler = type("Handler", (_Handler,), {"settings": settings, "counters": counters, "is_ready": is_ready})
+    def __init__(self, settings: Settings, is_ready: Callable[[], bool], is_watching: Callable[[], bool]) -> None:
+        given = {"settings": settings, "is_ready": is_ready, "is_watching": is_watching}
+        handler = type("Handler", (_Handler,), given)
         try:
             self._server = ThreadingHTTPServer((settings.ops_host, settings.ops_port), handler)
         except OSError as error:
@@ -98,15 +128,15 @@ class Ops:
 
 class _Handler(BaseHTTPRequestHandler):
     settings: Settings
-    counters: Path
     is_ready: Callable[[], bool]
+    is_watching: Callable[[], bool]
     protocol_version = "HTTP/1.1"
     timeout = 10.0
 
     def do_GET(self) -> None:
         """Answer one of the three paths."""
         if self.path == "/metrics":
-            self._answer(200, metrics(self.counters, self.settings.workers))
+            self._answer(200, self._metrics())
         elif self.path == "/healthz":
             self._answer(200, "ok\n")
         elif self.path == "/readyz":
@@ -114,6 +144,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200 if is_ready else 503, "ready\n" if is_ready else "not ready\n")
         else:
             self._answer(404, "wanted /healthz, /readyz or /metrics\n")
+
+    def _metrics(self) -> str:
+        folder = GuardFolder(self.settings.folder)
+        text = metrics(folder.counters, self.settings.workers)
+        if self.settings.watch.reference:
+            text += watch_metrics(folder.watch, type(self).is_watching(), time.time())
+        return text
 
     def _answer(self, status: int, text: str) -> None:
         body = text.encode()

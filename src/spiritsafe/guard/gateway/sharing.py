@@ -321,7 +321,7 @@ async def joined(
         from spiritsafe.guard.gateway.tables import Tables
     except ImportError:
         raise MissingExtra.of("sharing between gateways (redis_url)", "redis") from None
-    tables = Tables(_checked(settings.redis_url), environ.get(PASSWORD))
+    tables = Tables(checked(settings.redis_url), environ.get(PASSWORD))
     file = Database(settings.folder)
     replica = partial(Replica, settings.folder, gate.book.secret_for(b"rows that gateways share"))
     member = f"{machine_of(file)}/{number}"
@@ -352,7 +352,12 @@ def machine_of(file: Database) -> str:
         return path.read_text(encoding="ascii")
 
 
-def _checked(url: str) -> str:
+def checked(url: str) -> str:
+    """`url`, an address of Redis.
+
+    Raises:
+        InputError: it is none, or holds a password.
+    """
     parts = urlsplit(url)
     if parts.scheme not in ("redis", "rediss") or not parts.hostname:
         raise InputError(f"got redis_url {shown(url)}, wanted an address like redis://127.0.0.1:6379/0; correct it")

@@ -5,7 +5,8 @@
 
 It starts the embedded models that the settings name, gives the workers their settings, starts a worker again that died,
 follows policy.toml (a file that is wrong changes nothing and is reported), answers /healthz, /readyz and /metrics on an
-address of its own, and has the log compacted by another process now and then.
+address of its own, has the log compacted by another process now and then, and another one watch over it where the
+settings ask for that.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from spiritsafe.errors import InputError, SpiritSafeError, StoreError
 from spiritsafe.guard.accounts import Accounts
 from spiritsafe.guard.gateway.folder import GuardFolder
 from spiritsafe.guard.gateway.ops import Ops
+from spiritsafe.guard.gateway.watching import Watching, check_installed
 from spiritsafe.guard.gateway.worker import listening
 from spiritsafe.guard.policy_file import PolicyFile
 from spiritsafe.guard.rulings import Rulings
@@ -135,18 +137,31 @@ class Gateway:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         self.url = f"{scheme}://{host}:{settings.port}"
         self.ops_url = ""
+        self._watching = Watching(settings, environ, say) if settings.watch.reference else None
         self.workers = [Worker(number, settings, environ) for number in range(settings.workers)]
         self.is_stopping = threading.Event()
 
     def wait_until_ready(self) -> None:
-        """Return when every worker serves."""
+        """Return when every worker serves, and the watch watches where there is one.
+
+        Raises:
+            InputError: the watch cannot.
+            StoreError: a worker ended instead.
+        """
         for worker in self.workers:
             worker.wait_until_ready()
+        if self._watching is not None:
+            self._watching.wait_until_ready()
 
     @property
     def is_ready(self) -> bool:
         """Whether every worker lives and takes new requests."""
         return all(worker.is_running for worker in self.workers)
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether the watch runs."""
+        return self._watching is not None and self._watching.is_running
 
     def watch(self) -> None:
         """Watch over the workers until `is_stopping` is set."""
@@ -161,6 +176,8 @@ class Gateway:
                 self._say(f"worker {worker.number} died; another one takes its place")
                 self.workers[at] = Worker(worker.number, self.settings, self._environ)
                 self.workers[at].wait_until_ready()
+        if self._watching is not None:
+            self._watching.tick(now_s)
         try:
             if self._policy.follow():
                 self._say("policy: the new one is in force")
@@ -180,8 +197,10 @@ class Gateway:
                 self._say("compaction failed; what it said is above, and it is tried again")
         if every_s and self._compactor is None and now_s - self._compacted_s >= every_s:
             self._compacted_s = now_s
+            kept_from = [str(self._watching.kept_from_s(time.time()))] if self._watching is not None else []
+            told = [str(self._folder.path), str(self._buckets), *kept_from]
             self._compactor = subprocess.Popen(
-                [sys.executable, "-m", "spiritsafe.guard.log.compact", str(self._folder.path), str(self._buckets)],
+                [sys.executable, "-m", "spiritsafe.guard.log.compact", *told],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
@@ -193,6 +212,8 @@ class Gateway:
         for worker in self.workers:
             if not worker.wait(self.settings.bounds.drain_s + 15.0):
                 self._say(f"worker {worker.number} did not end well")
+        if self._watching is not None:
+            self._watching.close()
         if self._compactor is not None:
             self._compactor.wait()
 
@@ -202,11 +223,14 @@ def started(settings: Settings, environ: Mapping[str, str] = os.environ, *, say:
     """A gateway that serves while the block lasts; `say` is told what happens, line by line.
 
     Raises:
-        InputError: a key's variable is not set, the policy is wrong, or an address is taken.
+        InputError: a key's variable is not set, the policy or the watch's reference is wrong, or an address is taken.
+        MissingExtra: the settings ask for a watch, and what it needs is not installed.
         StoreError: the data folder cannot be used.
     """
     for upstream in settings.upstreams:
         read_key(upstream.key_env or None, environ)
+    if settings.watch.reference:
+        check_installed()
     folder = GuardFolder(settings.folder)
     with ExitStack() as stack:
         folder.make()
@@ -220,7 +244,7 @@ def started(settings: Settings, environ: Mapping[str, str] = os.environ, *, say:
         gateway = Gateway(settings, environ, policy, rulings, say)
         stack.callback(gateway.close)
         gateway.wait_until_ready()
-        ops = stack.enter_context(Ops(settings, folder.counters, lambda: gateway.is_ready))
+        ops = stack.enter_context(Ops(settings, lambda: gateway.is_ready, lambda: gateway.is_watching))
         gateway.ops_url = ops.url
         yield gateway
 

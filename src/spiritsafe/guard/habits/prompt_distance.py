@@ -19,7 +19,7 @@ from spiritsafe.guard.watch.space import FEATURE_UNIT
 def scores(sketches: Sketches, slots: Slots, ordinary: Ordinary) -> Scores:
     """The distance, weighed by how much there is to go by."""
     n = told(sketches, slots).astype(np.float64)
-    sums = np.add.reduce(sketches.columns["sums"][slots], axis=1) / FEATURE_UNIT
+    sums = sketches.columns["sums"][slots] / FEATURE_UNIT
     across = np.add.reduce(sums * ordinary.mean_F, axis=1) / np.maximum(n, 1)
     distance = within(sums, n) - 2 * across + float(np.add.reduce(ordinary.mean_F**2))
     return np.where(n > 1, distance * weight(n), 0.0)

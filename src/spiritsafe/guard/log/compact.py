@@ -10,7 +10,8 @@ committed. When an hour has been over for `SETTLED_S`, its files are merged into
 DuckDB reads it: `select ... from read_parquet('folder/features/**/*.parquet', hive_partitioning = true)`. While a merge
 is being carried out, for milliseconds, a reader can see rows twice.
 
-As a command, for the gateway's supervisor: `python -m spiritsafe.guard.log.compact DATA_FOLDER [BUCKETS]`.
+As a command, for the gateway's supervisor: `python -m spiritsafe.guard.log.compact DATA_FOLDER [BUCKETS [KEPT_FROM]]`;
+segments that were written to after the unix second KEPT_FROM stay.
 """
 
 from __future__ import annotations
@@ -257,9 +258,10 @@ def main(arguments: Sequence[str]) -> int:
     folder = GuardFolder(Path(arguments[0]))
     buckets = int(arguments[1]) if len(arguments) > 1 else 8
     now_s = time.time()
+    linger_s = now_s - float(arguments[2]) if len(arguments) > 2 else 0.0
     try:
         retention = retention_of(folder.path)
-        report = compact(folder.log, now_s, buckets, retention=retention)
+        report = compact(folder.log, now_s, buckets, retention=retention, linger_s=linger_s)
         sweep(folder.log, now_s, retention)
     except SpiritSafeError as error:
         print(f"log: {error}", file=sys.stderr)

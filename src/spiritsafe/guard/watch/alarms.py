@@ -56,6 +56,11 @@ class Alarm:
         """It as one line of JSON."""
         return orjson.dumps(self, option=orjson.OPT_APPEND_NEWLINE)
 
+    def said(self) -> str:
+        """It in one line, for who looks on."""
+        why = self.evidence[0].reason
+        return f"{self.scope} {self.subject}: {len(self.accounts)} accounts, e-value {self.e_value:.3g}; {why}"
+
 
 def in_order(alarms: Sequence[Alarm]) -> list[Alarm]:
     """Alarms by time; of one time, by scope and subject."""

@@ -50,11 +50,11 @@ def calibrate(log: Callable[[], Iterable[Exchange]], leave_out: Collection[str] 
         return (one for one in log() if one.account not in leave_out)
 
     space, mean = _learn(kept())
-    accounts = Accounts(space)
+    accounts = Accounts(space, mean)
     total, first, last = 0, float("inf"), float("-inf")
     for _, exchanges in epochs(kept()):
         touched = accounts.take(exchanges, nothing)
-        accounts.look(touched, mean)
+        accounts.look(touched)
         total += len(exchanges)
         first, last = min(first, exchanges[0].at), max(last, exchanges[-1].at)
     return _reference(accounts, mean, total, (last - first) / DAY_S)

@@ -74,7 +74,7 @@ def read(exchanges: Sequence[Exchange], space: Space) -> Batch:
         is_empty_N=embedded.empty_N,
         follows_N=np.array([_goes_on(one) for one in exchanges], dtype=np.bool_),
         tokens_N=np.array([one.usage.output_tokens or 0 for one in exchanges], dtype=np.int64),
-        models_N=np.array([word_hash(one.source.model or one.source.version) for one in exchanges], dtype=np.uint32),
+        models_N=np.array([model_of(one) for one in exchanges], dtype=np.uint32),
         links_NK=np.array([_links(one.client) for one in exchanges], dtype=np.uint32).reshape(-1, len(LINK_KINDS)),
         cells_N=space.cells(whole),
         features_NF=space.fourier.features(embedded.vectors_ND),
@@ -84,6 +84,11 @@ def read(exchanges: Sequence[Exchange], space: Space) -> Batch:
 
 def _goes_on(exchange: Exchange) -> bool:
     return any(message.role in ("assistant", "tool") for message in exchange.messages)
+
+
+def model_of(exchange: Exchange) -> int:
+    """The hash of the name of the model that answered; 0 where unknown."""
+    return word_hash(exchange.source.model or exchange.source.version)
 
 
 def _links(client: Mapping[str, Any]) -> list[int]:

@@ -23,11 +23,11 @@ from spiritsafe.errors import InputError, StoreError, shown
 from spiritsafe.exchanges.atomic import replacing
 from spiritsafe.guard.campaigns.links import Popularity
 from spiritsafe.guard.campaigns.testing import Prompts
-from spiritsafe.guard.watch.accounts import NAMES, READERS
+from spiritsafe.guard.watch.accounts import NAMES, READERS, Accounts
 from spiritsafe.guard.watch.space import Space
 from spiritsafe.stats.conformal import accounts_needed
 
-REFERENCE_VERSION = 1
+REFERENCE_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,6 +100,13 @@ class Reference:
     models_at: Mapping[int, float]
     usual: Mapping[str, bytes]
 
+    def accounts(self) -> Accounts:
+        """No accounts yet; those to come are compared with what is ordinary."""
+        usual = {one.name: one.unpack(self.usual[one.name]) for one in READERS}
+        accounts = Accounts(self.space, self.mean_F, usual)
+        accounts.models_at |= self.models_at
+        return accounts
+
     def void(self, segment: str, level: float, days: float) -> str:
         """Why no alarm can be raised about an account of `segment`; empty where one can.
 
@@ -130,7 +137,7 @@ class Reference:
             "days": self.days,
             "exchanges": self.exchanges,
             "segments": list(self.segments),
-            "eligible": self.popularity.accounts,
+            "chances": self.popularity.chances,
             "models": {str(name): at for name, at in sorted(self.models_at.items())},
         }
         arrays: dict[str, Any] = {
@@ -196,7 +203,7 @@ def _reference(arrays: dict[str, NDArray[Any]]) -> Reference:
         days=about["days"],
         exchanges=about["exchanges"],
         segments=segments,
-        popularity=Popularity(arrays["keys"], arrays["counts"], about["eligible"]),
+        popularity=Popularity(arrays["keys"], arrays["counts"], tuple(about["chances"])),
         prompts=Prompts(arrays["prompts"], arrays["hits"], arrays["notes"]),
         mean_F=arrays["mean"],
         models_at={int(name): at for name, at in about["models"].items()},

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from spiritsafe.exchanges.atomic import replacing
-from spiritsafe.guard.watch.accounts import MOST_STATE_BYTES
+from spiritsafe.guard.watch.accounts import MOST_STATE_BYTES, Crowd
 from spiritsafe.guard.watch.epochs import epochs
 from spiritsafe.guard.watch.logs import Logs
 from spiritsafe.guard.watch.reference import Reference
@@ -25,7 +25,12 @@ ALARMS, SUMMARY = "alarms.jsonl", "summary.json"
 
 
 def replay(
-    logs: Logs, reference: Reference, out: Path, levels: Levels, on_epoch: Callable[[int], None]
+    logs: Logs,
+    reference: Reference,
+    out: Path,
+    levels: Levels,
+    on_epoch: Callable[[int], None],
+    accounts: Crowd | None = None,
 ) -> dict[str, Any]:
     """Run every detector over `logs`; write alarms and summary into the folder `out`; give the summary.
 
@@ -35,22 +40,24 @@ def replay(
         out: a folder, made if it is not there.
         levels: of false alarms.
         on_epoch: told how many exchanges have been seen, whenever an epoch is over.
+        accounts: who remembers, as for `Watch`.
 
     Raises:
         StoreError: the disk did not take it.
     """
-    watch, raised = Watch(reference, levels), Counter[str]()
+    watch, raised = Watch(reference, levels, accounts), Counter[str]()
     cpu = time.process_time()
     named: dict[str, set[str]] = {}
     with replacing(out / ALARMS) as file:
-        for number, exchanges in epochs(logs):
-            for alarm in watch.epoch(number, exchanges):
+        for alarms in watch.epochs(epochs(logs)):
+            for alarm in alarms:
                 file.write(alarm.line())
                 raised[alarm.scope] += 1
                 named.setdefault(alarm.scope, set()).update(alarm.accounts)
             on_epoch(watch.seen)
     summary = _summary(logs, watch, reference, levels, raised, named)
-    summary["exchanges_per_cpu_s"] = round(watch.seen / max(time.process_time() - cpu, 1e-9))
+    spent = time.process_time() - cpu + watch.accounts.cpu_elsewhere_s
+    summary["exchanges_per_cpu_s"] = round(watch.seen / max(spent, 1e-9))
     with replacing(out / SUMMARY) as file:
         file.write(orjson.dumps(summary, option=orjson.OPT_INDENT_2) + b"\n")
     return summary
@@ -76,7 +83,14 @@ def _summary(
             for one in watch.campaigns
         ],
         "communities_tested": len(watch.tested),
-        "levels": {"request": levels.request, "account": levels.account, "campaign_fdr": levels.campaign},
+        "leads": [one.row for one in watch.leads()],
+        "levels": {
+            "request": levels.request,
+            "account": levels.account,
+            "account_fdr": levels.account_fdr,
+            "campaign_fdr": levels.campaign,
+        },
+        "accounts_held": watch.held,
         "void": sorted(set(watch.voids.values())),
         "passed_over": {reason: {"lines": n, "first": passed.first[reason]} for reason, n in passed.reasons.items()},
         "duplicates": passed.duplicates,

@@ -16,7 +16,11 @@ grouping of exchanges and merges change no bit.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
+from itertools import accumulate
+from math import prod
+from struct import Struct
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,6 +29,7 @@ from numpy.typing import NDArray
 from spiritsafe.errors import StoreError
 from spiritsafe.guard.watch.reading import LINK_KINDS, Batch
 from spiritsafe.guard.watch.space import DIRECTIONS, FREQUENCIES
+from spiritsafe.stats.fourier import AMPLITUDE
 from spiritsafe.text.templates import ANCHORS
 
 SAMPLED = 24
@@ -37,6 +42,12 @@ NOTES = ANCHORS + 2
 BIN_S = 900
 BINS = 192
 """The clock: exchanges by quarter of an hour, of the last two days."""
+
+FULLEST_BIN = 65_535
+"""Exchanges that a quarter of an hour holds; it stays at that with more."""
+
+MOST_TODAY = (2**31 - 1) // AMPLITUDE
+"""Prompts of one day whose features are known to add up in 32 bits: 8.4 million. A day of more is not looked at."""
 
 MOST_LINKS = 4
 """Values kept of each kind of client fact; of more, those with the smallest hashes."""
@@ -53,6 +64,9 @@ _UPPER = np.triu_indices(DIRECTIONS)
 Row: TypeAlias = dict[str, Any]
 """One account's part of each column."""
 
+Columns: TypeAlias = dict[str, NDArray[Any]]
+"""Some accounts' part of each column."""
+
 # name, type, shape of an account's part, what an account has at first
 _COLUMNS: tuple[tuple[str, str, tuple[int, ...], float], ...] = (
     ("seen", "<u8", (), 0),
@@ -65,7 +79,7 @@ _COLUMNS: tuple[tuple[str, str, tuple[int, ...], float], ...] = (
     ("hits", "<u4", (2, SAMPLED), 0),
     ("notes", "<u4", (2, SAMPLED, NOTES), 0),
     ("counts", "<u8", (2,), 0),
-    ("sums", "<i4", (2, 2 * FREQUENCIES), 0),
+    ("sums", "<i8", (2 * FREQUENCIES,), 0),
     ("recent", "<i4", (2 * FREQUENCIES,), 0),
     ("recent_count", "<u8", (), 0),
     ("recent_day", "<i8", (), -1),
@@ -80,8 +94,15 @@ _COLUMNS: tuple[tuple[str, str, tuple[int, ...], float], ...] = (
     ("model_last", "<f8", (MODELS,), -np.inf),
 )
 
-STATE_BYTES = sum(int(np.dtype(kind).itemsize * np.prod(shape, initial=1)) for _, kind, shape, _ in _COLUMNS)
-"""What an account's sketch takes, packed or in a table."""
+SKETCH_VERSION = 2
+"""Of packed sketches; another one whenever a column is."""
+
+_HEAD = Struct("<4sII")
+_MAGIC = b"SSsk"
+
+_LENGTHS = tuple(np.dtype(kind).itemsize * prod(shape) for _, kind, shape, _ in _COLUMNS)
+STATE_BYTES = _HEAD.size + sum(_LENGTHS)
+"""What an account's sketch takes, packed; in a table 12 bytes less."""
 
 
 class Sketches:
@@ -136,7 +157,7 @@ class Sketches:
         np.add.at(own["hours"], (slots_N, (batch.at_N // 3600 % 24).astype(np.int64)), 1)
         told = ~batch.is_empty_N
         np.add.at(own["counts"], (slots_N[told], half_N[told]), 1)
-        np.add.at(own["sums"], (slots_N[told], half_N[told]), batch.features_NF[told])
+        np.add.at(own["sums"], slots_N[told], batch.features_NF[told])
         self._today(slots_N[told], (batch.at_N[told] // 86_400).astype(np.int64), batch.features_NF[told])
         self._moments(slots_N[told], batch.projections_NR[told])
         self._clock(slots_N, (batch.at_N // BIN_S).astype(np.int64))
@@ -169,8 +190,9 @@ class Sketches:
         for slot, was in zip(touched, before[first], strict=True):
             _advance(self.columns["bins"][slot], int(was), int(newest[slot]))
         recent = numbers > newest[slots] - BINS
-        places = (slots[recent], numbers[recent] % BINS)
-        np.add.at(self.columns["bins"], places, 1)
+        places, counts = np.unique(slots[recent] * BINS + numbers[recent] % BINS, return_counts=True)
+        bins = self.columns["bins"].reshape(-1)
+        bins[places] = _full(bins[places], counts)
 
     def _link(self, slots: NDArray[np.int64], links_NK: NDArray[np.uint32]) -> None:
         kept = self.columns["links"]
@@ -228,11 +250,31 @@ class Sketches:
         clocks: NDArray[np.uint16] = bins
         return clocks
 
+    def rows(self, slots: NDArray[np.int64]) -> Columns:
+        """The sketches at some slots, a column each, for `set_rows` of another table."""
+        return {name: values[slots] for name, values in self.columns.items()}
+
+    def set_rows(self, slots: NDArray[np.int64], rows: Columns) -> None:
+        """Put sketches in the place of those at some slots."""
+        for name, values in self.columns.items():
+            values[slots] = rows[name]
+
+    def replace(self, name: str, packed: bytes) -> None:
+        """Put a packed sketch in the place of an account's.
+
+        Raises:
+            StoreError: `packed` is no sketch, damaged, or of another version.
+        """
+        other = _unpacked(packed)
+        slot = int(self.slots([name])[0])
+        for column, values in self.columns.items():
+            values[slot] = other[column]
+
     def put(self, name: str, packed: bytes) -> None:
         """Merge a packed sketch into an account's.
 
         Raises:
-            StoreError: `packed` is no sketch of this version.
+            StoreError: `packed` is no sketch, damaged, or of another version.
         """
         other, slot = _unpacked(packed), int(self.slots([name])[0])
         row = {column: values[slot] for column, values in self.columns.items()}
@@ -254,7 +296,8 @@ class Sketches:
 
     def pack(self, slot: int) -> bytes:
         """A sketch as bytes; equal sketches give equal bytes."""
-        return b"".join(self.columns[name][slot].tobytes() for name, _, _, _ in _COLUMNS)
+        columns = b"".join(self.columns[name][slot].tobytes() for name, _, _, _ in _COLUMNS)
+        return _HEAD.pack(_MAGIC, SKETCH_VERSION, zlib.crc32(columns)) + columns
 
     def merged(self, slots: Sequence[int]) -> Sketches:
         """A table whose one sketch is that of all these accounts together."""
@@ -264,28 +307,48 @@ class Sketches:
         return both
 
 
+def last_at(packed: bytes) -> float:
+    """Unix seconds of the newest exchange in a packed sketch.
+
+    Raises:
+        StoreError: `packed` is no sketch, damaged, or of another version.
+    """
+    return float(_unpacked(packed)["last_at"])
+
+
 _SUMMED = ("seen", "empty", "follows", "tokens", "counts", "sums", "moments", "hours")
 _MODEL_COLUMNS = ("models", "model_counts", "model_first", "model_last")
 
 
 def _unpacked(packed: bytes) -> Row:
-    if len(packed) != STATE_BYTES:
+    if len(packed) < _HEAD.size or not packed.startswith(_MAGIC):
+        raise StoreError(f"got {len(packed)} bytes that are no sketch, wanted one; replay the log again")
+    _, version, check = _HEAD.unpack_from(packed)
+    if version != SKETCH_VERSION:
         raise StoreError(
-            f"got {len(packed)} bytes, wanted {STATE_BYTES}: this is no sketch of this version; replay the log again"
+            f"got a sketch of version {version}, wanted version {SKETCH_VERSION}; use the same release everywhere"
         )
-    row: Row = {}
-    start = 0
-    for name, kind, shape, _ in _COLUMNS:
-        count = int(np.prod(shape, initial=1))
-        row[name] = np.frombuffer(packed, kind, count, start).reshape(shape)
-        start += count * np.dtype(kind).itemsize
-    return row
+    if len(packed) != STATE_BYTES or zlib.crc32(packed[_HEAD.size :]) != check:
+        raise StoreError(
+            f"got a damaged sketch of {len(packed)} bytes, wanted {STATE_BYTES} with a right checksum; "
+            "replay the log again"
+        )
+    starts = accumulate(_LENGTHS, initial=_HEAD.size)
+    return {
+        name: np.frombuffer(packed, kind, prod(shape), start).reshape(shape)
+        for (name, kind, shape, _), start in zip(_COLUMNS, starts, strict=False)
+    }
 
 
 def _advance(bins: NDArray[np.uint16], was: int, now: int) -> None:
     """Empty the places of a clock whose quarters come anew between `was` and `now`."""
     if was < now:
         bins[np.arange(max(was + 1, now - BINS + 1), now + 1) % BINS] = 0
+
+
+def _full(bins: NDArray[np.uint16], more: NDArray[np.integer]) -> NDArray[np.uint16]:
+    """A clock with more exchanges; what a quarter cannot hold is left out, in any order and grouping the same."""
+    return np.minimum(bins + more.astype(np.int64), FULLEST_BIN).astype(np.uint16)
 
 
 def _merge_days(row: Row, other: Row) -> None:
@@ -302,7 +365,7 @@ def _merge_clocks(row: Row, other: Row) -> None:
     theirs = other["bins"].copy()
     _advance(row["bins"], int(row["newest_bin"]), newest)
     _advance(theirs, int(other["newest_bin"]), newest)
-    row["bins"] += theirs
+    row["bins"] = _full(row["bins"], theirs)
     row["newest_bin"] = np.int64(newest)
 
 

@@ -209,8 +209,7 @@ class Customer(asyncio.Protocol):
             self._refuse(BadRequest(400, "got an offer to upgrade behind another request; wait for the answer first"))
         else:
             self._again = Again(ONCE, caller, -1, head.content_length or 0)
-            if behind:
-                self._go_on(self._again, behind)
+            self._go_on(self._again, behind)
 
     def _check_size(self) -> None:
         """Refuse what is too long already, though it has not ended."""

@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -290,8 +291,17 @@ def memory(accounts: int) -> dict[str, Any]:
     watch.look_for_campaigns(scenario.ends_at + DAY_S)
     pass_s = time.process_time() - start_s
     each = (_resident() - size) / accounts
-    print(f"{accounts:,} accounts: {each:,.0f} resident bytes each; a pass over all of them takes {pass_s:.1f} CPU s")
-    return {"resident_bytes": round(each), "pass_s_100k": round(pass_s, 1)}
+    most_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    print(
+        f"{accounts:,} accounts: {each:,.0f} resident bytes each, at most {most_gb:.1f} GB in all; a pass over all of them "
+        f"takes {pass_s:.1f} CPU s"
+    )
+    return {
+        "accounts": accounts,
+        "resident_bytes": round(each),
+        "resident_gb": round(most_gb, 1),
+        "pass_s": round(pass_s, 1),
+    }
 
 
 def scale(crowd: dict[str, Any]) -> dict[str, Any]:
@@ -354,6 +364,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="smaller and shorter: minutes")
     parser.add_argument("--seeds", type=int, nargs="+", default=[901, 902, 903])
     parser.add_argument("--part", choices=("all", "false", "campaigns", "memory", "scale"), default="all")
+    parser.add_argument("--accounts", type=int, help="for memory; 100,000 unless given, 20,000 with --quick")
     options = parser.parse_args()
     seeds = options.seeds[:1] if options.quick else options.seeds
     spent: Counter[str] = Counter()
@@ -371,7 +382,7 @@ def main() -> None:
         last["relay_caught"] = rows["relay"]["caught"]
         last |= rows["relay"]["alone"]
     if options.part in ("all", "memory"):
-        last |= memory(20_000 if options.quick else 100_000)
+        last |= memory(options.accounts or (20_000 if options.quick else 100_000))
     if options.part in ("all", "scale"):
         last |= scale(people(700, 10, 0.5) if options.quick else people(1_800, 25, 0.8))
     last["replay_per_core_s"] = round(spent["watched"] / max(spent["watch_s"], 1e-9))

@@ -293,15 +293,11 @@ def memory(accounts: int) -> dict[str, Any]:
     each = (_resident() - size) / accounts
     most_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     print(
-        f"{accounts:,} accounts: {each:,.0f} resident bytes each, at most {most_gb:.1f} GB in all; a pass over all of them "
-        f"takes {pass_s:.1f} CPU s"
+        f"{accounts:,} accounts: {each:,.0f} resident bytes each, at most {most_gb:.1f} GB in all; "
+        f"a pass over all of them takes {pass_s:.1f} CPU s"
     )
-    return {
-        "accounts": accounts,
-        "resident_bytes": round(each),
-        "resident_gb": round(most_gb, 1),
-        "pass_s": round(pass_s, 1),
-    }
+    sizes = {"resident_bytes": round(each), "resident_gb": round(most_gb, 1)}
+    return {"accounts": accounts, "pass_s": round(pass_s, 1), **sizes}
 
 
 def scale(crowd: dict[str, Any]) -> dict[str, Any]:

@@ -235,6 +235,8 @@ def test_a_customer_that_stops_reading_holds_the_upstream_back(tmp_path: Path) -
         connection.sendall(b"0\r\n\r\n")
 
     with raw_upstream(script) as up, gateway(up.url, tmp_path) as guard, guard.connect() as connection:
+        # Else the kernel may hold as much for it as tcp_rmem allows, on some machines 32 MB.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 18)
         connection.sendall(guard.request(ASK))
         assert full.wait(20)
         assert sent[0] < total // 2

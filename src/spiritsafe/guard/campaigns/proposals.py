@@ -20,7 +20,7 @@ from spiritsafe.guard.campaigns.communities import FEWEST_ACCOUNTS, communities
 from spiritsafe.guard.campaigns.links import Links
 from spiritsafe.guard.campaigns.roster import holders, signature
 
-LOG_ODDS = 3.0
+LOG_ODDS_TO_JOIN = 3.0
 """A community grows to whoever carries what it shares at odds of 20 to 1: a proposal accuses nobody."""
 
 
@@ -54,7 +54,7 @@ def proposals(links: Links, kinds: range) -> list[Proposal]:
     for core in communities(links.of_kinds(kinds)):
         odds = signature(links, core)
         held = holders(links.places, links.keys[links.values], odds)
-        places = held.places[held.odds >= LOG_ODDS]
+        places = held.places[held.odds >= LOG_ODDS_TO_JOIN]
         if len(places) >= FEWEST_ACCOUNTS and 2 * np.count_nonzero(np.isin(places, proposed)) < len(places):
             found.append(Proposal(core, places, odds))
             proposed = np.union1d(proposed, places)

@@ -44,7 +44,7 @@ MORE = 1.5
 EXPECTED = 2
 """So many times the reference's accounts are expected to be watched; more may come."""
 
-FEWEST_TESTED, FEWEST_PROMPTS = 5, 200
+FEWEST_TESTED, FEWEST_TESTING_PROMPTS = 5, 200
 """Members with testing prompts, and such prompts, that a test needs: one that cannot pass yet costs as much."""
 
 
@@ -169,7 +169,7 @@ class Watch:
         nothing, and each has the share of its place in the order of first exchanges.
         """
         fresh, rate = list(alarms), self._levels.account_fdr
-        if rate is None:
+        if rate is None or not fresh:  # who may be reported changes with who is strange, and with nothing else
             return [alarm for _, alarm in fresh]
         self._held += fresh
         self._strange += [slot for slot, _ in fresh]
@@ -242,7 +242,7 @@ class Watch:
     def _is_due(self, content: Keys, prompts: int) -> bool:
         """Whether most of what a community has in common is new, or was tested on few prompts; notes the test."""
         before = [self._tested_at.get(key, 0) for key in content.tolist()]
-        if not before or prompts < max(FEWEST_PROMPTS, MORE * float(np.median(before))):
+        if not before or prompts < max(FEWEST_TESTING_PROMPTS, MORE * float(np.median(before))):
             return False
         self._tested_at |= dict.fromkeys(content.tolist(), prompts)
         return True

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
+from tests.guard.clocks import still
 
 from spiritsafe.guard.accounts import Accounts
 from spiritsafe.guard.adapters.decision_service import answering
@@ -83,11 +84,11 @@ def asked(
 
 @contextmanager
 def deciding(settings: Settings) -> Iterator[Deciding]:
-    """A decision service in a thread of its own while the block lasts."""
+    """A decision service in a thread of its own while the block lasts; its clock stands still."""
     said: list[str] = []
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
-    serving = loop.create_task(answering(settings, "127.0.0.1", 0, said.append, stop, follow_s=0.01))
+    serving = loop.create_task(answering(settings, "127.0.0.1", 0, said.append, stop, follow_s=0.01, now_s=still()))
     thread = threading.Thread(target=loop.run_until_complete, args=(serving,), daemon=True)
     thread.start()
     until(lambda: bool(said))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.guard.adapters.deciding import ENFORCED, folder_of, limited
+from tests.guard.clocks import still
 
 from spiritsafe.errors import StoreError
 from spiritsafe.guard.accounts import Accounts
@@ -23,7 +24,7 @@ from spiritsafe.guard.rulings import Rulings
 
 @contextmanager
 def decider(tmp_path: Path, policy: str = ENFORCED) -> Iterator[Decider]:
-    with Decider(folder_of(tmp_path, policy), say=print) as one:
+    with Decider(folder_of(tmp_path, policy), say=print, now_s=still()) as one:
         yield one
 
 

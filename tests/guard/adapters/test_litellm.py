@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 import pytest
 from tests.guard.adapters.deciding import ENFORCED, folder_of, limited
+from tests.guard.clocks import still
 from tests.guard.gateway.gateways import records_in
 
 from spiritsafe.errors import InputError
@@ -79,7 +80,7 @@ def logged(tmp_path: Path, play: Callable[[Proxy], Any], policy: str = ENFORCED)
     settings = folder_of(tmp_path, policy)
 
     async def playing() -> None:
-        callback = callback_on(Logger, Refused, settings, print, follow_s=0)
+        callback = callback_on(Logger, Refused, settings, print, follow_s=0, now_s=still())
         await play(Proxy(callback))
         bridge = callback.opened()
         await bridge.journal.close(10)

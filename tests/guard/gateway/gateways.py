@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -181,6 +182,7 @@ def gateway(
     append: Append | None = None,
     most_waiting_bytes: int = 1 << 26,
     upstreams: Sequence[UpstreamSettings] | None = None,
+    now_s: Callable[[], float] = time.time,
 ) -> Iterator[Running]:
     """A gateway in front of `upstream` (a base URL), for both formats, while the block lasts."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -211,6 +213,7 @@ def gateway(
                 bounds=bounds,
                 log=LogSettings(durability=durability),
                 client=client or ClientSettings(),
+                now_s=now_s,
             )
             server = await loop.create_server(lambda: Customer(desk, loop), "127.0.0.1", 0)
             return desk, server, loop.create_task(_sweep(desk, loop))

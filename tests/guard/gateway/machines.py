@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.guard.clocks import still
 from tests.guard.gateway.gateways import ASK, OPEN, Running, gateway
 from tests.guard.gateway.redises import RealRedis, real_redis
 
@@ -79,7 +79,7 @@ def machine(
 
     Its clock stands still, so that no minute turns in the middle of a test.
     """
-    stands_at = time.time() // 60 * 60 + 5 if now_s is None else now_s
+    stands_at = still()() if now_s is None else now_s
     folder.mkdir(exist_ok=True)
     (folder / "pepper").write_bytes(pepper)
     settings = Settings("127.0.0.1", 0, "127.0.0.1", 0, 1, str(folder), "", (), redis_url=redis)
@@ -121,7 +121,7 @@ async def _follow(following: Following, rulings: Rulings, accounts: Accounts) ->
 
 @contextmanager
 def two(tmp_path: Path, policy: Policy = OPEN) -> Iterator[tuple[Machine, Machine, RealRedis]]:
-    now_s = time.time() // 60 * 60 + 5
+    now_s = still()()
     with (
         served_in_thread(lambda asked: "blue") as up,
         real_redis(tmp_path / "redis") as redis,

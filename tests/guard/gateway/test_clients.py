@@ -11,6 +11,7 @@ from typing import Any
 import anthropic
 import openai
 import pytest
+from tests.guard.clocks import still
 from tests.guard.gateway.gateways import EVENTS, OPEN, Running, gateway
 
 from spiritsafe.guard.hygiene import Hygiene
@@ -83,7 +84,7 @@ def test_a_wrong_key_is_the_error_that_each_client_knows(tmp_path: Path) -> None
 def test_a_limit_is_a_rate_limit_error_with_the_usual_headers(tmp_path: Path) -> None:
     with (
         served_in_thread(lambda asked: "blue") as up,
-        gateway(up.base_url, tmp_path, policy=only(limits=Limits(requests_per_minute=2))) as guard,
+        gateway(up.base_url, tmp_path, policy=only(limits=Limits(requests_per_minute=2)), now_s=still()) as guard,
         openai_client(guard) as one,
         anthropic_client(guard) as other,
     ):

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.guard.clocks import still
 from tests.guard.gateway.gateways import ASK, OPEN, STREAM, Running, answer_in, gateway, read_all
 
 from spiritsafe.guard.hygiene import Hygiene
@@ -76,7 +77,10 @@ def test_a_decision_ends_when_it_expires(tmp_path: Path) -> None:
 
 def test_a_throttled_account_has_a_tenth_of_its_limits(tmp_path: Path) -> None:
     policy = only(limits=Limits(requests_per_minute=20))
-    with served_in_thread(lambda asked: "blue") as up, gateway(up.base_url, tmp_path, policy=policy) as guard:
+    with (
+        served_in_thread(lambda asked: "blue") as up,
+        gateway(up.base_url, tmp_path, policy=policy, now_s=still()) as guard,
+    ):
         decided(guard, "throttle")
         statuses = [guard.post(ASK).status for _ in range(4)]
     assert statuses == [200, 200, 429, 429]
@@ -119,7 +123,7 @@ def test_requests_at_once_are_limited_and_free_again_when_they_end(tmp_path: Pat
         return "blue"
 
     policy = only(limits=Limits(concurrency=2))
-    with served_in_thread(script) as up, gateway(up.base_url, tmp_path, policy=policy) as guard:
+    with served_in_thread(script) as up, gateway(up.base_url, tmp_path, policy=policy, now_s=still()) as guard:
         first, second = guard.connect(), guard.connect()
         for connection in (first, second):
             connection.sendall(guard.request(ASK))
@@ -135,7 +139,10 @@ def test_requests_at_once_are_limited_and_free_again_when_they_end(tmp_path: Pat
 def test_tokens_count_when_they_are_known(tmp_path: Path) -> None:
     answer = Reply(orjson.dumps({"choices": [], "usage": {"prompt_tokens": 60, "completion_tokens": 50}}))
     policy = only(limits=Limits(tokens_per_minute=100))
-    with served_in_thread(lambda asked: answer) as up, gateway(up.base_url, tmp_path, policy=policy) as guard:
+    with (
+        served_in_thread(lambda asked: answer) as up,
+        gateway(up.base_url, tmp_path, policy=policy, now_s=still()) as guard,
+    ):
         first = guard.post(ASK)
         assert first.headers["x-ratelimit-limit-tokens"] == "100"
         assert guard.post(ASK).status == 429
@@ -155,7 +162,10 @@ def test_dollars_count_where_prices_are_known(tmp_path: Path) -> None:
 def test_an_upstream_that_counts_nothing_is_estimated(tmp_path: Path) -> None:
     long = Reply(orjson.dumps({"choices": [{"message": {"content": "x" * 4000}}]}))
     policy = only(limits=Limits(tokens_per_minute=500))
-    with served_in_thread(lambda asked: long) as up, gateway(up.base_url, tmp_path, policy=policy) as guard:
+    with (
+        served_in_thread(lambda asked: long) as up,
+        gateway(up.base_url, tmp_path, policy=policy, now_s=still()) as guard,
+    ):
         assert [guard.post(ASK).status for _ in range(2)] == [200, 429]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
+from tests.guard.clocks import still
 from tests.guard.gateway.gateways import (
     ASK,
     OPEN,
@@ -254,7 +255,10 @@ def test_two_customers_who_send_the_same_idempotency_key_are_two_to_the_upstream
 def test_two_keys_on_one_connection_are_two_accounts_each_with_its_own_limits(tmp_path: Path) -> None:
     other = other_account(tmp_path)
     policy = Policy("enforce", {**OPEN.segments, "ordinary": Segment(limits=Limits(requests_per_minute=2))})
-    with served_in_thread(lambda asked: "blue") as up, gateway(up.base_url, tmp_path, policy=policy) as guard:
+    with (
+        served_in_thread(lambda asked: "blue") as up,
+        gateway(up.base_url, tmp_path, policy=policy, now_s=still()) as guard,
+    ):
         keep = {"connection": "keep-alive"}
         own = guard.request(ASK, headers=keep)
         others = guard.request(ASK, headers=keep | {"authorization": f"Bearer {other}"})

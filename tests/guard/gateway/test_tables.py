@@ -57,6 +57,22 @@ def test_rows_are_read_once_in_the_order_in_which_they_changed(redis: RealRedis)
     assert page.rows == []
 
 
+@pytest.mark.parametrize("score", ["1000", "9007199254740000", "1e30"])
+def test_a_number_that_something_else_wrote_hides_no_change_from_who_has_read_as_far(
+    redis: RealRedis, score: str
+) -> None:
+    ask(redis, lambda batch: batch.push("t", [("a", b"1")], most=MOST))
+    redis.call("HSET", "spiritsafe:1:t", "forged", "x")
+    redis.call("ZADD", "spiritsafe:1:t:order", score, "forged")
+    [read] = ask(redis, lambda batch: batch.pull("t", 0))
+    [_, page] = ask(
+        redis,
+        lambda batch: batch.push("t", [("b", b"2")], most=MOST),
+        lambda batch: batch.pull("t", read.last),
+    )
+    assert ("b", b"2") in page.rows
+
+
 def test_a_row_that_is_there_already_is_no_change(redis: RealRedis) -> None:
     [_, first] = ask(redis, lambda b: b.push("t", [("a", b"1")], most=MOST), lambda b: b.pull("t", 0))
     [refused, page] = ask(

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -66,6 +67,7 @@ class Decider:
     Args:
         settings: of the gateway.
         say: is told in a line what goes wrong later.
+        now_s: the clock, unix seconds.
 
     Attributes:
         gate: what is known; see `gateway.gate`.
@@ -75,7 +77,7 @@ class Decider:
         StoreError: the folder cannot be used.
     """
 
-    def __init__(self, settings: Settings, *, say: Say) -> None:
+    def __init__(self, settings: Settings, *, say: Say, now_s: Callable[[], float] = time.time) -> None:
         folder = GuardFolder(settings.folder)
         folder.make()
         with ExitStack() as stack:
@@ -85,7 +87,7 @@ class Decider:
             self._policy.follow()
             meter, handle = _own_meter(folder, settings.workers)
             stack.callback(os.close, handle)
-            self.gate = Gate(Book(self._accounts), policy_from_json(self._rulings.current_policy()), meter)
+            self.gate = Gate(Book(self._accounts), policy_from_json(self._rulings.current_policy()), meter, now_s)
             self._following = Following(self.gate, self._rulings)
             self._stack = stack.pop_all()
         self._say = say

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 
@@ -176,11 +177,18 @@ def serve_decisions(settings: Settings, address: str, say: Say) -> None:
 
 
 async def answering(
-    settings: Settings, host: str, port: int, say: Say, stop: asyncio.Event, *, follow_s: float = FOLLOW_S
+    settings: Settings,
+    host: str,
+    port: int,
+    say: Say,
+    stop: asyncio.Event,
+    *,
+    follow_s: float = FOLLOW_S,
+    now_s: Callable[[], float] = time.time,
 ) -> None:
     """Answer proxies at that address, port 0 taking a free one, until `stop` is set. Raises as `serve_decisions`."""
     loop = asyncio.get_running_loop()
-    with Decider(settings, say=say) as decider:
+    with Decider(settings, say=say, now_s=now_s) as decider:
         service = Service(decider)
         try:
             server = await loop.create_server(lambda: _Proxy(service), host, port)

@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -63,11 +63,14 @@ class Bridge:
         settings: of the gateway.
         say: is told in a line what goes wrong.
         follow_s: see `FOLLOW_S`.
+        now_s: the clock that limits go by, unix seconds.
     """
 
-    def __init__(self, settings: Settings, say: Say, follow_s: float = FOLLOW_S) -> None:
+    def __init__(
+        self, settings: Settings, say: Say, follow_s: float = FOLLOW_S, now_s: Callable[[], float] = time.time
+    ) -> None:
         log = settings.log
-        self._decider = Decider(settings, say=say)
+        self._decider = Decider(settings, say=say, now_s=now_s)
         writer = SegmentWriter(GuardFolder(settings.folder).segments, log.roll_mb << 20)
         self.journal = Journal(
             asyncio.get_running_loop(), writer.append, log.interval_ms / 1000, log.most_waiting_mb << 20
@@ -210,7 +213,15 @@ def litellm_logger(settings: str | Path, *, say: Say | None = None) -> Any:
     return callback_on(base, refusal, read_settings(Path(settings)), say or _say)
 
 
-def callback_on(base: Any, refusal: Any, settings: Settings, say: Say, *, follow_s: float = FOLLOW_S) -> Any:
+def callback_on(
+    base: Any,
+    refusal: Any,
+    settings: Settings,
+    say: Say,
+    *,
+    follow_s: float = FOLLOW_S,
+    now_s: Callable[[], float] = time.time,
+) -> Any:
     """An instance of a subclass of `base`, LiteLLM's CustomLogger; it refuses by raising `refusal`.
 
     It looks for changes of accounts and decisions at most every `follow_s` seconds.
@@ -226,7 +237,7 @@ def callback_on(base: Any, refusal: Any, settings: Settings, say: Say, *, follow
         def opened(self) -> Bridge:
             """What decides and logs, from the first call on."""
             if self._bridge is None:
-                self._bridge = Bridge(settings, say, follow_s)
+                self._bridge = Bridge(settings, say, follow_s, now_s)
             return self._bridge
 
         async def async_pre_call_hook(

@@ -2,7 +2,8 @@
 
 A table is a hash of rows and an order of their names by the number of their last change. Writing a row that is there
 already changes nothing, so what is handed on to where it came from goes no further. A row is only written by who has
-seen its last change, so no change is lost to another one that came at the same time.
+seen its last change, so no change is lost to another one that came at the same time. Numbers go on from the highest
+that a table has, also where something else than a gateway wrote it, so that whoever has read as far misses nothing.
 
 Everything expires by itself when no gateway has asked for it for `KEPT_S`. Works with Redis 5 and later, and Valkey.
 """
@@ -39,6 +40,10 @@ ANY = 1 << 53
 
 _PUSH = """
 local refused = {}
+local newest = tonumber(redis.call('ZREVRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2] or 0)
+if newest > tonumber(redis.call('GET', KEYS[3]) or 0) and newest < 2^53 then
+  redis.call('SET', KEYS[3], string.format('%.0f', newest))
+end
 for i = 3, #ARGV, 2 do
   local name, value = ARGV[i], ARGV[i + 1]
   if redis.call('HGET', KEYS[1], name) ~= value then

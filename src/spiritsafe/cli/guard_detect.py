@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spiritsafe.cli.guard_folder import HERE
 from spiritsafe.errors import InputError, shown
+from spiritsafe.guard.gateway.folder import GuardFolder
+from spiritsafe.guard.gateway.watching import watch_alone
 from spiritsafe.stats.conformal import accounts_needed, false_alarm_bound
 
 if TYPE_CHECKING:
@@ -152,20 +154,21 @@ def watch(
         As in guard.toml: what the watches of other gateways see counts too.
     """
     _one_thread()
+    from spiritsafe.guard.watch.beside import counters_of, step
     from spiritsafe.guard.watch.live import Live
     from spiritsafe.guard.watch.others import joined
     from spiritsafe.guard.watch.reference import read_reference
     from spiritsafe.guard.watch.watch import Levels
 
-    others = joined(redis_url, folder, os.environ, _complain) if redis_url else None
-    live = Live(
-        folder, read_reference(reference), Levels(account_level, account_level, campaign_fdr, account_fdr), others
-    )
-    print(f"watching {folder}; alarms go to {folder / 'alarms.jsonl'}", flush=True)
-    while True:
-        for alarm in live.step(time.time()):
-            print(alarm.said())
-        time.sleep(STEP_S)
+    levels = Levels(account_level, account_level, campaign_fdr, account_fdr)
+    with closing(watch_alone(GuardFolder(folder), patience_s=0.5)):
+        others = joined(redis_url, folder, os.environ, _complain) if redis_url else None
+        live = Live(folder, read_reference(reference), levels, others)
+        counters = counters_of(GuardFolder(folder))
+        print(f"watching {folder}; alarms go to {folder / 'alarms.jsonl'}", flush=True)
+        while True:
+            step(live, counters, time.time(), lambda line: print(line, flush=True))
+            time.sleep(STEP_S)
 
 
 def _complain(line: str) -> None:

@@ -13,6 +13,7 @@ from spiritsafe.cli.guard_folder import HERE
 from spiritsafe.errors import InputError, shown
 from spiritsafe.exchanges.files import write_exchanges
 from spiritsafe.guard.gateway.folder import GuardFolder
+from spiritsafe.guard.gateway.watching import kept_from_s
 
 app = App(name="log", help="The log of a gateway, and logs of other tools.")
 
@@ -20,6 +21,8 @@ app = App(name="log", help="The log of a gateway, and logs of other tools.")
 @app.command
 def compact(*, buckets: int = 8, folder: Path = HERE) -> None:
     """Bring the log's Parquet files up to date, now; a gateway that runs does so by itself.
+
+    Segments that a watch has yet to weigh stay.
 
     Parameters
     ----------
@@ -31,8 +34,12 @@ def compact(*, buckets: int = 8, folder: Path = HERE) -> None:
     from spiritsafe.guard.log.compact import compact as bring_up_to_date
     from spiritsafe.guard.log.compact import retention_of
 
-    log = GuardFolder(folder).log
-    report = bring_up_to_date(log, time.time(), buckets, retention=retention_of(folder))
+    now_s = time.time()
+    from_s = kept_from_s(GuardFolder(folder), now_s)
+    linger_s = 0.0 if from_s is None else now_s - from_s
+    report = bring_up_to_date(
+        GuardFolder(folder).log, now_s, buckets, retention=retention_of(folder), linger_s=linger_s
+    )
     print(f"{report.exchanges:,} exchanges into {report.parts:,} files, {report.merged:,} files merged")
     for line in report.lines():
         print(line, file=sys.stderr)

@@ -10,7 +10,7 @@ from spiritsafe.errors import StoreError, shown
 
 
 class FolderLock:
-    """Holds the file `lock` of `folder` from its making until `close`.
+    """Holds the file `name` of `folder` from its making until `close`.
 
     Raises:
         StoreError: another process holds it, or the file cannot be made; the message says which process.
@@ -18,9 +18,9 @@ class FolderLock:
     Limits: Unix only; on network file systems as good as their locks.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "lock") -> None:
         try:
-            self._handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+            self._handle = os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise StoreError(
                 f"cannot lock {shown(str(folder))}: {error.strerror}; give a folder that can be written"

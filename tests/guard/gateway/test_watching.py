@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,8 +25,18 @@ from tests.guard.watch.worlds import DAY_S, little_reference, small_world
 from spiritsafe.cli.guard_serve import init
 from spiritsafe.errors import MissingExtra
 from spiritsafe.exchanges.record import Exchange
+from spiritsafe.guard.gateway.counters import Counters
 from spiritsafe.guard.gateway.folder import GuardFolder
-from spiritsafe.guard.gateway.watching import LONGEST_S, SHORTEST_S, check_installed, next_wait_s
+from spiritsafe.guard.gateway.watching import (
+    LONGEST_S,
+    MOST_LINGER_S,
+    NUMBERS,
+    SHORTEST_S,
+    check_installed,
+    kept_from_s,
+    next_wait_s,
+    watch_alone,
+)
 from spiritsafe.guard.rulings import Rulings
 from spiritsafe.guard.watch.accounts import EPOCH_S
 from spiritsafe.guard.watch.live import GRACE_S, Live
@@ -120,11 +130,40 @@ def test_a_segment_stays_until_the_watch_has_weighed_it(tmp_path: Path) -> None:
         until(lambda: guard.workers() not in ([], [serving]))
         until(lambda: bool(list(log.log.glob("features/**/*.parquet"))))
         held = set(log.segments.iterdir())
+        assert "0 files merged" in command("log", "compact", "--folder", "guard", cwd=tmp_path).stdout
         write(log.log, [record(one) for one in of_old()[:20]])
         (weighed,) = set(log.segments.iterdir()) - held
         os.utime(weighed, (0, time.time() - 2 * EPOCH_S))
         until(lambda: not weighed.exists())
         assert [one["account"] for one in guard.records()] == ["acme"]
+
+
+def test_a_second_watch_says_who_watches_and_ends(tmp_path: Path) -> None:
+    with watched(tmp_path) as guard:
+        (pid,) = watch_pids(guard)
+        second = command("watch", "--reference", "reference", "--folder", "guard", cwd=tmp_path)
+    assert (second.returncode, second.stdout) == (2, "")
+    assert f"cannot watch here: 'guard' is in use by process {pid}; wait until it has ended" in second.stderr
+
+
+def test_what_stays_for_the_watch_is_what_it_has_not_weighed_and_an_hour_at_most(tmp_path: Path) -> None:
+    folder, now_s = GuardFolder(tmp_path), 1e9
+    assert kept_from_s(folder, now_s) is None
+    with closing(watch_alone(folder, 0.0)):
+        assert kept_from_s(folder, now_s) == now_s - MOST_LINGER_S
+        numbers = Counters(folder.watch, 0, NUMBERS)
+        numbers.now["done_ms"] = int(1000 * (now_s - 60))
+        numbers.publish()
+        assert kept_from_s(folder, now_s) == now_s - 60
+        assert kept_from_s(folder, now_s + 2 * MOST_LINGER_S) == now_s + MOST_LINGER_S
+    assert kept_from_s(folder, now_s) is None
+
+
+def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """What a command of the guard says and returns."""
+    return subprocess.run(
+        [sys.executable, "-c", COMMAND, "guard", *arguments], cwd=cwd, capture_output=True, text=True, check=False
+    )
 
 
 def refused(folder: Path, reference: str) -> subprocess.CompletedProcess[str]:

@@ -27,7 +27,7 @@ from spiritsafe.errors import InputError, SpiritSafeError, StoreError
 from spiritsafe.guard.accounts import Accounts
 from spiritsafe.guard.gateway.folder import GuardFolder
 from spiritsafe.guard.gateway.ops import Ops
-from spiritsafe.guard.gateway.watching import Watching, check_installed
+from spiritsafe.guard.gateway.watching import Watching, check_installed, kept_from_s, weighed_to_s
 from spiritsafe.guard.gateway.worker import listening
 from spiritsafe.guard.policy_file import PolicyFile
 from spiritsafe.guard.rulings import Rulings
@@ -197,8 +197,9 @@ class Gateway:
                 self._say("compaction failed; what it said is above, and it is tried again")
         if every_s and self._compactor is None and now_s - self._compacted_s >= every_s:
             self._compacted_s = now_s
-            kept_from = [str(self._watching.kept_from_s(time.time()))] if self._watching is not None else []
-            told = [str(self._folder.path), str(self._buckets), *kept_from]
+            # One that died and is started again soon holds no lock, and has not weighed what it will read anew.
+            from_s = (kept_from_s if self._watching is None else weighed_to_s)(self._folder, time.time())
+            told = [str(self._folder.path), str(self._buckets), *([] if from_s is None else [str(from_s)])]
             self._compactor = subprocess.Popen(
                 [sys.executable, "-m", "spiritsafe.guard.log.compact", *told],
                 stdin=subprocess.DEVNULL,

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from spiritsafe.errors import InputError, MissingExtra
+from spiritsafe.errors import InputError, MissingExtra, StoreError
+from spiritsafe.exchanges.lock import FolderLock
 from spiritsafe.guard.gateway.counters import read_counters
 from spiritsafe.guard.gateway.folder import GuardFolder
 from spiritsafe.guard.settings import Settings, settings_to_json
@@ -36,6 +37,11 @@ MOST_LINGER_S = 3600.0
 
 END_S = 5.0
 
+LOCK = "watch.lock"
+"""In the gateway's folder, held by whoever watches."""
+
+RETRY_S = 0.1
+
 
 def check_installed(modules: Sequence[str] = NEEDS) -> None:
     """Return where a watch can be started.
@@ -50,6 +56,42 @@ def check_installed(modules: Sequence[str] = NEEDS) -> None:
 def watch_numbers(path: Path) -> dict[str, int]:
     """What the watch last told, by `NUMBERS`; zeros before that."""
     return {name: number for name, (number,) in read_counters(path, 1, NUMBERS)}
+
+
+def watch_alone(folder: GuardFolder, patience_s: float) -> FolderLock:
+    """Hold the watch of a gateway's folder: two would raise every alarm twice, and each would count.
+
+    Args:
+        patience_s: how long another that is about to end is waited for.
+
+    Raises:
+        StoreError: another watches, or the folder cannot be written to.
+    """
+    ends_s = time.monotonic() + patience_s
+    while True:
+        try:
+            return FolderLock(folder.path, LOCK)
+        except StoreError as error:
+            if time.monotonic() >= ends_s:
+                raise StoreError(f"cannot watch here: {error}") from None
+            time.sleep(RETRY_S)
+
+
+def kept_from_s(folder: GuardFolder, now_s: float) -> float | None:
+    """Unix seconds: segments that were written to later must stay, since the watch has not weighed all of them.
+
+    None where nobody watches.
+    """
+    try:
+        FolderLock(folder.path, LOCK).close()
+    except StoreError:
+        return weighed_to_s(folder, now_s)
+    return None
+
+
+def weighed_to_s(folder: GuardFolder, now_s: float) -> float:
+    """As `kept_from_s`, by what the watch last told, whether it runs or not."""
+    return max(watch_numbers(folder.watch)["done_ms"] / 1000, now_s - MOST_LINGER_S)
 
 
 def next_wait_s(wait_s: float, lived_s: float) -> float:
@@ -128,11 +170,6 @@ class Watching:
         with self._process.stdin, self._process.stdout as stdout:
             lines = [line for line in stdout.read().decode().splitlines() if line != "ready"]
         return "".join(f": {line}" for line in lines[-1:])
-
-    def kept_from_s(self, now_s: float) -> float:
-        """Unix seconds: segments that were written to later must stay, since the watch has not weighed all of them."""
-        done_s = watch_numbers(GuardFolder(self._settings.folder).watch)["done_ms"] / 1000
-        return max(done_s, now_s - MOST_LINGER_S)
 
     def close(self) -> None:
         """Let it finish what it does and end it."""

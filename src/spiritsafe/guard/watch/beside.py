@@ -12,13 +12,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from threading import Event
 
 from spiritsafe.errors import SpiritSafeError
 from spiritsafe.guard.gateway.counters import Counters
 from spiritsafe.guard.gateway.folder import GuardFolder
-from spiritsafe.guard.gateway.watching import NUMBERS
+from spiritsafe.guard.gateway.watching import NUMBERS, watch_alone
 from spiritsafe.guard.settings import Settings, settings_from_json
 from spiritsafe.guard.watch.accounts import EPOCH_S
 from spiritsafe.guard.watch.live import Live
@@ -30,6 +31,9 @@ STEP_S = 1.0
 
 NICENESS = 5
 """Workers come first where the processor is short."""
+
+PATIENCE_S = 30.0
+"""Where a gateway was killed, its watch ends when it has weighed what it is at; the next one waits for it."""
 
 CLOCK_S = 1.0
 """A file's time of writing is a few milliseconds older than the write, by the kernel's tick."""
@@ -43,13 +47,13 @@ def main() -> int:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda signum, frame: ended.set())
     try:
-        live = live_of(settings, os.environ, _tell)
-        counters = Counters(GuardFolder(settings.folder).watch, 0, NUMBERS)
-        counters.now["read_ms"] = int(time.time() * 1000)
-        counters.publish()
-        print("ready", flush=True)
-        while not ended.is_set() and not select.select([sys.stdin], [], [], STEP_S)[0]:
-            step(live, counters, time.time(), _tell)
+        folder = GuardFolder(settings.folder)
+        with closing(watch_alone(folder, PATIENCE_S)):
+            live = live_of(settings, os.environ, _tell)
+            counters = counters_of(folder)
+            print("ready", flush=True)
+            while not ended.is_set() and not select.select([sys.stdin], [], [], STEP_S)[0]:
+                step(live, counters, time.time(), _tell)
     except SpiritSafeError as error:
         print(" ".join(str(error).split()), flush=True)
         return 2
@@ -74,6 +78,14 @@ def live_of(settings: Settings, environ: Mapping[str, str], say: Callable[[str],
     others = joined(settings.redis_url, settings.folder, environ, say) if settings.redis_url else None
     levels = Levels(asked.request, asked.account, asked.campaign, asked.account_fdr)
     return Live(settings.folder, reference, levels, others)
+
+
+def counters_of(folder: GuardFolder) -> Counters:
+    """The numbers of a watch that begins."""
+    counters = Counters(folder.watch, 0, NUMBERS)
+    counters.now["read_ms"] = int(time.time() * 1000)
+    counters.publish()
+    return counters
 
 
 def step(live: Live, counters: Counters, now_s: float, say: Callable[[str], None]) -> None:

@@ -17,7 +17,7 @@ from spiritsafe.guard.limits import (
     Meter,
     Refused,
     Standing,
-    headers_of,
+    lines_of,
 )
 
 NOON = 1_700_000_000 // DAY_S * DAY_S + 12 * 3600.0
@@ -31,6 +31,13 @@ def cells(slots: int = 4) -> memoryview:
 def meters(workers: int = 1) -> list[Meter]:
     shared = [cells() for _ in range(workers)]
     return [Meter(shared, own) for own in range(workers)]
+
+
+def headers_of(standing: Standing, api: str) -> dict[bytes, bytes]:
+    """The lines as a client reads them; they are in front of other lines, so the last ends too."""
+    lines = lines_of(standing, api).split(b"\r\n")
+    assert lines.pop() == b""
+    return {name: value for name, _, value in (line.partition(b": ") for line in lines)}
 
 
 def limit_of(refused: Refused | None) -> str | None:
@@ -255,7 +262,7 @@ def test_headers_say_what_is_left_in_each_dialect() -> None:
     meter.spend(0, NOON, 300, 0)
     standing = meter.standing(0, limits, NOON + 0.5)
 
-    assert dict(headers_of(standing, "openai")) == {
+    assert headers_of(standing, "openai") == {
         b"x-ratelimit-limit-requests": b"10",
         b"x-ratelimit-remaining-requests": b"9",
         b"x-ratelimit-reset-requests": b"119.5s",
@@ -263,10 +270,10 @@ def test_headers_say_what_is_left_in_each_dialect() -> None:
         b"x-ratelimit-remaining-tokens": b"700",
         b"x-ratelimit-reset-tokens": b"119.5s",
     }
-    assert dict(headers_of(standing, "anthropic"))[b"anthropic-ratelimit-requests-reset"] == b"2023-11-14T12:02:00Z"
-    assert dict(headers_of(standing, "anthropic"))[b"anthropic-ratelimit-tokens-remaining"] == b"700"
-    assert headers_of(meter.standing(0, NOTHING, NOON), "openai") == []
-    assert [name for name, _ in headers_of(Standing(NOON, 5, 5, 0.0, None, 0, 0.0), "openai")] == [
+    assert headers_of(standing, "anthropic")[b"anthropic-ratelimit-requests-reset"] == b"2023-11-14T12:02:00Z"
+    assert headers_of(standing, "anthropic")[b"anthropic-ratelimit-tokens-remaining"] == b"700"
+    assert headers_of(meter.standing(0, NOTHING, NOON), "openai") == {}
+    assert list(headers_of(Standing(NOON, 5, 5, 0.0, None, 0, 0.0), "openai")) == [
         b"x-ratelimit-limit-requests",
         b"x-ratelimit-remaining-requests",
         b"x-ratelimit-reset-requests",

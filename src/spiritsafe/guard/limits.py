@@ -247,33 +247,30 @@ class Meter:
             own[at + _DAY] = day
 
 
-def headers_of(standing: Standing, api: str) -> list[tuple[bytes, bytes]]:
-    """The limits and what is left of them, as customers' clients of `api` ("openai" or "anthropic") read them.
+def lines_of(standing: Standing, api: str) -> bytes:
+    """The limits and what is left of them, as header lines that clients of `api` read ("openai" or "anthropic").
 
     Source: platform.openai.com/docs/guides/rate-limits; docs.anthropic.com/en/api/rate-limits.
     """
-    written = _anthropic if api == "anthropic" else _openai
-    headers: list[tuple[bytes, bytes]] = []
+    lines = b""
     if (most := standing.requests_limit) is not None:
-        headers += written(b"requests", most, standing.requests_left, standing.requests_reset_s, standing.at)
+        lines = _lines(api, b"requests", most, standing.requests_left, standing.requests_reset_s, standing.at)
     if (most := standing.tokens_limit) is not None:
-        headers += written(b"tokens", most, standing.tokens_left, standing.tokens_reset_s, standing.at)
-    return headers
+        lines += _lines(api, b"tokens", most, standing.tokens_left, standing.tokens_reset_s, standing.at)
+    return lines
 
 
-def _openai(what: bytes, most: int, room: int, reset_s: float, at: float) -> tuple[tuple[bytes, bytes], ...]:
-    return (
-        (b"x-ratelimit-limit-" + what, b"%d" % most),
-        (b"x-ratelimit-remaining-" + what, b"%d" % room),
-        (b"x-ratelimit-reset-" + what, b"%.1fs" % reset_s),
-    )
+def _lines(api: str, what: bytes, most: int, room: int, reset_s: float, at: float) -> bytes:
+    if api == "anthropic":
+        # Rounded up, so that whoever waits until then has waited long enough.
+        return _ANTHROPIC % (what, most, what, room, what, _date_of(ceil(at + reset_s)))
+    return _OPENAI % (what, most, what, room, what, reset_s)
 
 
-def _anthropic(what: bytes, most: int, room: int, reset_s: float, at: float) -> tuple[tuple[bytes, bytes], ...]:
-    name = b"anthropic-ratelimit-" + what
-    # Rounded up, so that whoever waits until then has waited long enough.
-    reset = _date_of(ceil(at + reset_s))
-    return (name + b"-limit", b"%d" % most), (name + b"-remaining", b"%d" % room), (name + b"-reset", reset)
+_OPENAI = b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %.1fs\r\n"
+_ANTHROPIC = (
+    b"anthropic-ratelimit-%b-limit: %d\r\nanthropic-ratelimit-%b-remaining: %d\r\nanthropic-ratelimit-%b-reset: %b\r\n"
+)
 
 
 def together(parts: Iterable[Counts], now_s: float) -> Counts:

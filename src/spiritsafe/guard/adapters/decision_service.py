@@ -18,7 +18,7 @@ import asyncio
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import httptools
 
@@ -75,10 +75,10 @@ class Service:
             self.answered[refused.status] += 1
             return _refused_to_nginx(api, refused) if for_nginx else _refused(api, refused)
         self.answered[200] += 1
-        return head_of(200, [*_facts(passed), *self._limits(passed, api), (b"content-length", b"0")])
+        return head_of(200, [*_facts(passed), (b"content-length", b"0")], self._limits(passed, api))
 
-    def _limits(self, passed: Passed, api: str) -> Iterable[Header]:
-        return () if passed.known is None else self._decider.gate.limit_headers(passed.known, api)
+    def _limits(self, passed: Passed, api: str) -> bytes:
+        return b"" if passed.known is None else self._decider.gate.limit_lines(passed.known, api)
 
     def _metrics(self) -> str:
         name = "spiritsafe_decided_total"

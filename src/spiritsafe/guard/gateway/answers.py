@@ -43,17 +43,24 @@ def _status_line(status: int) -> bytes:
     return b"HTTP/1.1 %d %b\r\n" % (status, _REASONS.get(status, b"Status"))
 
 
-def head_of(status: int, headers: Iterable[Header]) -> bytes:
-    """The status line and the headers, with the empty line after them."""
-    return b"%b%b\r\n" % (_status_line(status), b"".join([b"%b: %b\r\n" % header for header in headers]))
+def head_of(status: int, headers: Iterable[Header], lines: bytes = b"") -> bytes:
+    """The status line, the headers, and `lines`, more of them as they go out; with the empty line after them."""
+    return b"%b%b%b\r\n" % (_status_line(status), b"".join([b"%b: %b\r\n" % header for header in headers]), lines)
 
 
 def refusal(
-    api: str, status: int, message: str, code: str | None, headers: Iterable[Header] = (), *, keep_alive: bool
+    api: str,
+    status: int,
+    message: str,
+    code: str | None,
+    headers: Iterable[Header] = (),
+    lines: bytes = b"",
+    *,
+    keep_alive: bool,
 ) -> bytes:
     """A whole answer that says no, in the shape that the customer's client reads."""
     body = refusal_body(api, status, message, code)
     own = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *headers]
     if not keep_alive:
         own.append((b"connection", b"close"))
-    return head_of(status, own) + body
+    return head_of(status, own, lines) + body

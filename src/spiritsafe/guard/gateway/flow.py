@@ -77,12 +77,10 @@ class Flow:
         self._pump = Pump(self, plan, is_strict=self._desk.is_strict)
         self._pump.send()
 
-    def own_headers(self) -> list[Header]:
+    def own_lines(self) -> bytes:
         """What the gateway itself says in the head of an answer."""
-        return [
-            (b"x-spiritsafe-id", self.id.encode()),
-            *self._desk.limit_headers(self.caller.account, self.caller.api),
-        ]
+        limits = self._desk.limit_lines(self.caller.account, self.caller.api)
+        return b"x-spiritsafe-id: %b\r\n%b" % (self.id.encode(), limits)
 
     # --- the ways it can end -----------------------------------------------------------------------------------------
 
@@ -167,8 +165,8 @@ class Flow:
             self.give_up("timed_out")
 
     def _say(self, status: int, message: str, code: str, headers: tuple[Header, ...] = ()) -> None:
-        own = [*self.own_headers(), *headers]
-        self.customer.write([refusal(self.caller.api, status, message, code, own, keep_alive=self.keep_alive)])
+        own, api = self.own_lines(), self.caller.api
+        self.customer.write([refusal(api, status, message, code, headers, own, keep_alive=self.keep_alive)])
 
     def _end(self, outcome: str, status: int, **more: Any) -> None:
         """Write the last record and count what was used."""

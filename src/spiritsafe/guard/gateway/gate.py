@@ -7,12 +7,11 @@ ask one: what is decided about an account is decided the same everywhere.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-from spiritsafe.guard.gateway.answers import Header
 from spiritsafe.guard.gateway.book import Book, Known
 from spiritsafe.guard.gateway.heads import BadRequest, Head
-from spiritsafe.guard.limits import Meter, Refused, headers_of
+from spiritsafe.guard.limits import Meter, Refused, lines_of
 from spiritsafe.guard.policy import Action, Decision, Policy
 
 
@@ -84,12 +83,12 @@ class Gate:
         if refused is not None:
             raise _over_limit(refused)
 
-    def limit_headers(self, account: Known, api: str) -> Iterable[Header]:
-        """What an answer to a client of `api` says about the account's limits."""
+    def limit_lines(self, account: Known, api: str) -> bytes:
+        """What an answer to a client of `api` says about the account's limits, as lines of its head."""
         limits = self.policy.segments[account.segment].limits
         if limits.requests_per_minute is None and limits.tokens_per_minute is None:
-            return ()
-        return headers_of(self.meter.standing(account.number, limits, self.now_s()), api)
+            return b""
+        return lines_of(self.meter.standing(account.number, limits, self.now_s()), api)
 
     def api_of(self, head: Head) -> str:
         """Whose clients sent it: an error must come in the shape that they read."""

@@ -238,18 +238,19 @@ class Pump:
 
     def _write_head(self, length: int | None) -> None:
         flow = self._flow
-        framing: list[Header] = []
+        framing = b""
         if self.status in BODILESS:
             pass
         elif length is not None:
-            framing.append((b"content-length", b"%d" % length))
+            framing = b"content-length: %d\r\n" % length
         elif flow.caller.head.is_versioned:
             self._is_chunked = True
-            framing.append((b"transfer-encoding", b"chunked"))
+            framing = b"transfer-encoding: chunked\r\n"
         else:
             flow.keep_alive = False
-        framing.append((b"connection", b"keep-alive" if flow.keep_alive else b"close"))
-        self._out.append(head_of(self.status, [*self._head, *flow.own_headers(), *framing]))
+        connection = b"keep-alive" if flow.keep_alive else b"close"
+        lines = b"%b%bconnection: %b\r\n" % (flow.own_lines(), framing, connection)
+        self._out.append(head_of(self.status, self._head, lines))
 
     def _framed(self, data: bytes) -> bytes:
         return b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data

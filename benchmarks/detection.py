@@ -221,7 +221,7 @@ def shapes(seeds: list[int], crowd: dict[str, Any], spent: Counter[str]) -> dict
             wrong = [one for one in study.accused if not study.key.accounts[one].campaign]
             row.setdefault("wrong", []).append(len(wrong))
             if name == "relay":
-                row["alone"] = of_relays(study, name)
+                row.setdefault("alone", []).append(of_relays(study, name))
     for name, row in rows.items():
         own = sorted(row["own"])
         print(
@@ -380,7 +380,8 @@ def main() -> None:
         last["exchanges_to_detect_pure"] = [median(own), own[int(0.95 * len(own))]] if own else None
         last["exchanges_to_detect_quarter"] = rows["camouflage_25"]["pooled"]
         last["relay_caught"] = rows["relay"]["caught"]
-        last |= rows["relay"]["alone"]
+        alone = rows["relay"]["alone"]
+        last |= {name: [of_seed[name] for of_seed in alone] for name in alone[0]}
     if options.part in ("all", "memory"):
         last |= memory(options.accounts or (20_000 if options.quick else 100_000))
     if options.part in ("all", "scale"):

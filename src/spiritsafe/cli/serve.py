@@ -20,6 +20,7 @@ def serve(
     processes: int = 2,
     ctx: int = 4096,
     api_key_env: str | None = None,
+    embeddings: bool = False,
     verbose: bool = False,
 ) -> None:
     """Serve a model as an OpenAI-compatible API until interrupted.
@@ -38,13 +39,15 @@ def serve(
         Tokens of context a request may use, prompt and answer together.
     api_key_env:
         The environment variable that holds the key every request must bring; without it no key is asked for.
+    embeddings:
+        Answer /v1/embeddings too, with the mean of the last layer's states.
     verbose:
         Show what llama.cpp says.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         path, alias = model_file(model)
-        plan = Plan(str(path), alias, host, port, processes, n_ctx=ctx, api_key_env=api_key_env, verbose=verbose)
+        plan = Plan(str(path), alias, host, port, processes, ctx, api_key_env, embeddings, verbose)
         with started(plan) as served:
             print(f"{alias} at {served.base_url}  (interrupt to stop)", flush=True)
             served.wait()

@@ -1,4 +1,4 @@
-"""One llama.cpp server in one process: `python -m spiritsafe.models.backend MODEL ALIAS CONTEXT`.
+"""One llama.cpp server in one process: `python -m spiritsafe.models.backend MODEL ALIAS CONTEXT [--embeddings]`.
 
 Prints one line, "HOST PORT", once it listens on a free port of 127.0.0.1, and ends when its standard input does, hence
 with its parent. One thread and one slot: the slots of one server share one decode loop, so more processes use
@@ -23,14 +23,18 @@ KEY_ENV = "SPIRITSAFE_BACKEND_KEY"
 """Holds the key that requests must bring; empty asks for none. Not an argument, since others can read those."""
 
 
+EMBEDDINGS = "--embeddings"
+"""The argument with which embeddings are answered too."""
+
+
 def main() -> None:
     """Serve until standard input ends."""
-    path, alias, n_ctx = sys.argv[1:]
+    path, alias, n_ctx, *more = sys.argv[1:]
     announce = os.dup(1)
     os.dup2(2, 1)
     watcher = threading.Thread(target=_end_with_stdin, daemon=True)
     watcher.start()
-    server = _server(path, alias, int(n_ctx), os.environ.get(KEY_ENV, ""))
+    server = _server(path, alias, int(n_ctx), os.environ.get(KEY_ENV, ""), embeds=EMBEDDINGS in more)
     address = urlsplit(server.listening_address)
     os.write(announce, f"{address.hostname} {address.port}\n".encode())
     watcher.join()
@@ -43,7 +47,7 @@ def _end_with_stdin() -> None:
     os._exit(0)
 
 
-def _server(path: str, alias: str, n_ctx: int, key: str) -> Any:
+def _server(path: str, alias: str, n_ctx: int, key: str, *, embeds: bool) -> Any:
     try:
         import xllamacpp
     except ImportError:
@@ -64,6 +68,11 @@ def _server(path: str, alias: str, n_ctx: int, key: str) -> Any:
     params.ui = False
     if key:
         params.api_keys = [key]
+    if embeds:
+        params.embedding = True
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+        # What is pooled must be computed at once.
+        params.n_batch = params.n_ubatch = n_ctx
     _sample_as_openai(params.sampling)
     return xllamacpp.Server(params)
 

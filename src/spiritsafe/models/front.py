@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from spiritsafe.errors import InputError, SpiritSafeError, UpstreamError, shown
-from spiritsafe.models.backend import KEY_ENV
+from spiritsafe.models.backend import EMBEDDINGS, KEY_ENV
 from spiritsafe.models.balancer import Address, Balancer
 from spiritsafe.models.gate import Gate
 from spiritsafe.models.secrets import read_key
@@ -132,7 +132,9 @@ async def _until_ready(
 
 
 async def _spawn(plan: Plan, inner_key: str) -> Process:
-    words = (sys.executable, "-m", "spiritsafe.models.backend", plan.path, plan.alias, str(plan.n_ctx))
+    words = [sys.executable, "-m", "spiritsafe.models.backend", plan.path, plan.alias, str(plan.n_ctx)]
+    if plan.embeddings:
+        words.append(EMBEDDINGS)
     return await asyncio.create_subprocess_exec(
         *words,
         stdin=PIPE,

@@ -42,6 +42,8 @@ class Plan:
         n_ctx: tokens of context a request may use, prompt and answer together.
         api_key_env: environment variable that holds the key every request must bring; None asks for none. Never the
             key itself: a plan is seen by whoever can list processes.
+        embeddings: whether POST /v1/embeddings is answered: with the mean of the last layer's states over a text's
+            tokens, scaled to length 1. A long text then takes memory for the states of all its tokens at once.
         verbose: whether llama.cpp's own words reach standard error.
     """
 
@@ -52,6 +54,7 @@ class Plan:
     processes: int = 2
     n_ctx: int = 4096
     api_key_env: str | None = None
+    embeddings: bool = False
     verbose: bool = False
 
 
@@ -72,7 +75,9 @@ class Served:
 
 
 @contextmanager
-def serving(model_path: Path, alias: str, *, port: int = 0, processes: int = 2, n_ctx: int = 4096) -> Iterator[str]:
+def serving(
+    model_path: Path, alias: str, *, port: int = 0, processes: int = 2, n_ctx: int = 4096, embeddings: bool = False
+) -> Iterator[str]:
     """The base URL of a server of the GGUF file `model_path` that answers as `alias`, up while the block lasts.
 
     Args:
@@ -81,13 +86,14 @@ def serving(model_path: Path, alias: str, *, port: int = 0, processes: int = 2, 
         port: where to listen on 127.0.0.1; 0 takes a free port.
         processes: llama.cpp servers, one core each.
         n_ctx: tokens of context a request may use.
+        embeddings: as in `Plan`.
 
     Raises:
         InputError: no GGUF file there, a number out of range, or the port is taken.
         MissingExtra: the 'serve' extra is not installed.
         UpstreamError: it did not come up within 60 s (kind "timeout") or ended at once (kind "server").
     """
-    plan = Plan(path=str(model_path), alias=alias, port=port, processes=processes, n_ctx=n_ctx)
+    plan = Plan(path=str(model_path), alias=alias, port=port, processes=processes, n_ctx=n_ctx, embeddings=embeddings)
     with started(plan) as served:
         yield served.base_url
 

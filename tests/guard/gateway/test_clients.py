@@ -171,6 +171,29 @@ def test_openais_client_does_all_it_can_with_a_real_model(real_model: str, tmp_p
         assert answers == [text, text]
 
 
+@pytest.mark.slow
+def test_openais_client_gets_the_embeddings_of_a_real_model(tmp_path: Path) -> None:
+    with (
+        serving(embedded.get(MODEL), MODEL, processes=1, embeddings=True) as url,
+        gateway(url, tmp_path) as guard,
+        openai_client(guard) as client,
+        openai.OpenAI(base_url=url, api_key="none") as direct,
+    ):
+        texts = ["The sky is blue.", "The sea is blue.", "def main(): return 7"]
+        got = client.embeddings.create(model=MODEL, input=texts)  # this client asks for base64 by itself
+        sky, sea, code = (one.embedding for one in got.data)
+        as_numbers = client.embeddings.create(model=MODEL, input=texts[0], encoding_format="float")
+        assert as_numbers.data[0].embedding == pytest.approx(sky, abs=1e-5)
+        own = direct.embeddings.create(model=MODEL, input=texts[0]).data[0].embedding
+        assert own == pytest.approx(sky, abs=1e-5)
+        assert sum(x * x for x in sky) == pytest.approx(1.0, abs=1e-4)
+        assert sum(x * y for x, y in zip(sky, sea, strict=True)) > sum(x * y for x, y in zip(sky, code, strict=True))
+        assert client.chat.completions.create(model=MODEL, messages=TURNS, max_tokens=4).choices[0].message.content
+        ends = [record for record in guard.records() if record["k"] != "received"]
+    assert [record["outcome"] for record in ends] == ["completed"] * 3
+    assert ends[0]["tokens"][0] == got.usage.prompt_tokens > 10
+
+
 COLOUR = {
     "type": "object",
     "properties": {"colour": {"type": "string", "maxLength": 10}},

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-# How long an example takes says more about the machine than about the code.
-settings.register_profile("spiritsafe", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says more about the machine than about the code. The same examples every time, so that a
+# change is judged by what it changes;  pytest --hypothesis-profile=explore  looks at others.
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("spiritsafe", settings.get_profile("explore"), derandomize=True)
 settings.load_profile("spiritsafe")
 
 

@@ -50,9 +50,6 @@ MOST_FRAMING_BYTES = 64 << 10
 MOST_SIZE_LINE = 32
 """Bytes of a chunk's size and line ends that have come before the chunk is whole; what is longer is an extension."""
 
-MOST_JOINED_BYTES = 32 << 10
-"""Of pieces that are sent as one."""
-
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -334,11 +331,8 @@ class Customer(asyncio.Protocol):
         """Send pieces of an answer."""
         if self._is_gone:
             return
-        # To copy a short answer costs less than to hand the kernel a list of its pieces.
         if len(pieces) == 1:
             self.transport.write(pieces[0])
-        elif sum([len(piece) for piece in pieces]) <= MOST_JOINED_BYTES:
-            self.transport.write(b"".join(pieces))
         else:
             self.transport.writelines(pieces)
 

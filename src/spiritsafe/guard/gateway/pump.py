@@ -28,6 +28,9 @@ STREAM_SHARE = 8
 OPERATORS_FAULTS = (401, 407)
 """Answers about the operator's own key, which may show a part of it; a customer would take its own for wrong."""
 
+MOST_JOINED_BYTES = 32 << 10
+"""To copy a short answer costs less than to hand the kernel a list of its pieces."""
+
 BODILESS = (204, 304)
 """Answers that end with their head: a chunk behind it would be read as an answer. Source: RFC 9112, section 6.3."""
 
@@ -187,7 +190,8 @@ class Pump:
         if out:
             self._out = []
             self.has_written = True
-            self._flow.customer.write(out)
+            is_short = len(out) > 1 and sum([len(piece) for piece in out]) <= MOST_JOINED_BYTES
+            self._flow.customer.write([b"".join(out)] if is_short else out)
 
     def answer_ends(self) -> None:
         """The body is whole: end it for the customer too, at once or when it is on disk."""

@@ -18,6 +18,7 @@ import httptools
 from spiritsafe.guard.gateway.answers import refusal
 from spiritsafe.guard.gateway.flow import Flow
 from spiritsafe.guard.gateway.heads import (
+    BEHIND_OFFER,
     MOST_HEAD_BYTES,
     NOT_HTTP,
     SURPLUS,
@@ -171,7 +172,9 @@ class Customer(asyncio.Protocol):
             return
         self._begin()
         self._start(again.caller, body)
-        if behind:
+        if behind and again.repeat is ONCE:
+            self._refuse(BEHIND_OFFER)
+        elif behind:
             self.data_received(behind)
 
     def _parse(self, data: bytes) -> None:
@@ -182,6 +185,7 @@ class Customer(asyncio.Protocol):
         if self._head is None and self._raw is not None:
             self._raw.append(data)
         self._fed_bytes += len(data)
+        offer_ends = -1
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
@@ -189,27 +193,23 @@ class Customer(asyncio.Protocol):
                 raise
             self._refuse(error.__context__)
         except httptools.HttpParserUpgrade as offered:
-            self._without_upgrade(data[offered.args[0] :])
+            offer_ends = offered.args[0]
         except httptools.HttpParserError:
             self._refuse(NOT_HTTP)
         else:
             self._check_size()
+        if offer_ends >= 0:
+            self._without_upgrade(data[offer_ends:])
 
     def _without_upgrade(self, behind: bytes) -> None:
-        """The head offered another protocol, which is not taken up; what is `behind` it is HTTP/1.1 as before.
-
-        llhttp takes such a request to end with its head, so its body is taken without the parser.
-        """
+        """Go on without the protocol that the head offered. llhttp stops at the head's end: `behind` it is the body."""
         head, caller = self._head, self._caller
         self._parser, self._is_amid = httptools.HttpRequestParser(self), False
-        if head is None:
-            if behind:
-                self._parse(behind)
-        elif caller is None or self._flow is not None:
-            self._refuse(BadRequest(400, "got an offer to upgrade behind another request; wait for the answer first"))
-        else:
+        if head is not None and caller is not None and self._flow is None:
             self._again = Again(ONCE, caller, -1, head.content_length or 0)
             self._go_on(self._again, behind)
+        elif head is not None or behind:
+            self._refuse(BEHIND_OFFER)
 
     def _check_size(self) -> None:
         """Refuse what is too long already, though it has not ended."""

@@ -64,6 +64,7 @@ class BadRequest(Exception):
 
 
 NOT_HTTP = BadRequest(400, "got something that is not HTTP/1.1, wanted a request as the API's clients send it")
+BEHIND_OFFER = BadRequest(400, "got an offer to upgrade beside another request; wait for the answer between them")
 SURPLUS = BadRequest(400, "got a chunked body with extensions or something behind it; send plain chunks")
 
 

@@ -161,10 +161,11 @@ def watch(
     from spiritsafe.guard.watch.watch import Levels
 
     levels = Levels(account_level, account_level, campaign_fdr, account_fdr)
-    with closing(watch_alone(GuardFolder(folder), patience_s=0.5)):
+    guard = GuardFolder(folder)
+    with closing(watch_alone(guard, patience_s=0.5)):
         others = joined(redis_url, folder, os.environ, _complain) if redis_url else None
         live = Live(folder, read_reference(reference), levels, others)
-        counters = counters_of(GuardFolder(folder))
+        counters = counters_of(guard)
         print(f"watching {folder}; alarms go to {folder / 'alarms.jsonl'}", flush=True)
         while True:
             step(live, counters, time.time(), lambda line: print(line, flush=True))

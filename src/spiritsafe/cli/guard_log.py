@@ -34,12 +34,10 @@ def compact(*, buckets: int = 8, folder: Path = HERE) -> None:
     from spiritsafe.guard.log.compact import compact as bring_up_to_date
     from spiritsafe.guard.log.compact import retention_of
 
-    now_s = time.time()
-    from_s = kept_from_s(GuardFolder(folder), now_s)
+    guard, now_s = GuardFolder(folder), time.time()
+    from_s = kept_from_s(guard, now_s)
     linger_s = 0.0 if from_s is None else now_s - from_s
-    report = bring_up_to_date(
-        GuardFolder(folder).log, now_s, buckets, retention=retention_of(folder), linger_s=linger_s
-    )
+    report = bring_up_to_date(guard.log, now_s, buckets, retention=retention_of(folder), linger_s=linger_s)
     print(f"{report.exchanges:,} exchanges into {report.parts:,} files, {report.merged:,} files merged")
     for line in report.lines():
         print(line, file=sys.stderr)

@@ -47,7 +47,17 @@ def serve(
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         path, alias = model_file(model)
-        plan = Plan(str(path), alias, host, port, processes, ctx, api_key_env, embeddings, verbose)
+        plan = Plan(
+            str(path),
+            alias,
+            host,
+            port,
+            processes,
+            n_ctx=ctx,
+            api_key_env=api_key_env,
+            embeddings=embeddings,
+            verbose=verbose,
+        )
         with started(plan) as served:
             print(f"{alias} at {served.base_url}  (interrupt to stop)", flush=True)
             served.wait()

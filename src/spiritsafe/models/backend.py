@@ -28,7 +28,7 @@ EMBEDDINGS = "--embeddings"
 
 
 MOST_EMBEDDED_TOKENS = 2048
-"""Of one text: what is pooled is computed at once, and 4,000 tokens of a model of 135 million weights took 1.8 GB."""
+"""Of one text: what is pooled is computed at once, and the memory for it is kept."""
 
 
 def main() -> None:

@@ -185,7 +185,7 @@ class Customer(asyncio.Protocol):
         if self._head is None and self._raw is not None:
             self._raw.append(data)
         self._fed_bytes += len(data)
-        offer_ends = -1
+        offer_ends = -1  # gone on with below: what is raised in a handler would seem to come of the offer
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
